@@ -1,0 +1,41 @@
+"""Deep transfer learning on images for users of scikit-learn."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sktransfer.backbones import BackboneSpec, list_backbones, register_backbone
+    from sktransfer.features import DeepFeatureTransformer
+    from sktransfer.selection import compare_features
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BackboneSpec",
+    "DeepFeatureTransformer",
+    "__version__",
+    "compare_features",
+    "list_backbones",
+    "register_backbone",
+]
+
+# Where each name lives. Importing torch takes seconds, so it waits for the first use.
+_HOMES = {
+    "BackboneSpec": "sktransfer.backbones",
+    "DeepFeatureTransformer": "sktransfer.features",
+    "compare_features": "sktransfer.selection",
+    "list_backbones": "sktransfer.backbones",
+    "register_backbone": "sktransfer.backbones",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,21 @@
+"""Networks that turn images into maps of features: which exist, their stages, their weights."""
+
+from sktransfer.backbones.registry import (
+    BackboneSpec,
+    Stage,
+    get_backbone,
+    list_backbones,
+    register_backbone,
+)
+from sktransfer.backbones.weights import LoadedBackbone, clear_backbones, load_backbone
+
+__all__ = [
+    "BackboneSpec",
+    "LoadedBackbone",
+    "Stage",
+    "clear_backbones",
+    "get_backbone",
+    "list_backbones",
+    "load_backbone",
+    "register_backbone",
+]

@@ -1,0 +1,215 @@
+"""Which backbones there are: names to specs, and specs for somebody's own networks."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from sktransfer.backbones import tiny
+from sktransfer.backbones.spec import BackboneSpec, Stage, WeightsSource
+from sktransfer.exceptions import UnknownBackboneError
+from sktransfer.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "BackboneSpec",
+    "Stage",
+    "WeightsSource",
+    "get_backbone",
+    "list_backbones",
+    "register_backbone",
+]
+
+# torchvision takes a second to import, so its names are asked for when they are needed.
+_specs: dict[str, BackboneSpec] = {}
+_built: OrderedDict[int, tuple[object, BackboneSpec]] = OrderedDict()  # of builders, by id
+_MAX_BUILT = 8
+_lock = threading.RLock()
+
+
+def list_backbones(pattern: str | None = None) -> list[str]:
+    """List the names that `backbone` can be.
+
+    Parameters
+    ----------
+    pattern : str, optional
+        Shell pattern, such as "resnet*". One that starts with "timm:" lists networks of timm, if
+        that is installed; they are not listed otherwise.
+
+    Returns
+    -------
+    list of str
+        Sorted.
+
+    Examples
+    --------
+    >>> list_backbones("mobilenet*")
+    ['mobilenet_v2', 'mobilenet_v3_large', 'mobilenet_v3_small']
+    """
+    if pattern is not None and pattern.startswith("timm:"):
+        from sktransfer.backbones.timm_models import timm_names
+
+        return timm_names(pattern.removeprefix("timm:"))
+    names = {"tiny", *_torchvision_names(), *_registered()}
+    return sorted(name for name in names if fnmatch.fnmatchcase(name, pattern or "*"))
+
+
+def register_backbone(spec: BackboneSpec, *, replace: bool = False) -> None:
+    """Make a backbone known by its name, in this process.
+
+    Other processes, such as those of a search with ``n_jobs=2``, know it if they run the same
+    line, for example because it stands in a module that they import. A spec can also be passed as
+    `backbone` without being registered.
+
+    Parameters
+    ----------
+    spec : BackboneSpec
+        Its `name` is what users will write.
+    replace : bool, default=False
+        Whether the name may be taken.
+
+    Raises
+    ------
+    TypeError
+        If `spec` is something else.
+    ValueError
+        If the name is taken.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> register_backbone(replace(get_backbone("tiny"), name="my tiny"), replace=True)
+    >>> list_backbones("my*")
+    ['my tiny']
+    """
+    if not isinstance(spec, BackboneSpec):
+        raise TypeError(f"spec={spec!r} is a {type(spec).__name__}. Pass a BackboneSpec.")
+    with _lock:
+        if not replace and spec.name in list_backbones():
+            raise ValueError(
+                f"spec.name={spec.name!r} is taken. Choose another name, or pass replace=True."
+            )
+        _specs[spec.name] = spec
+
+
+def get_backbone(
+    backbone: str | nn.Module | Callable[[], nn.Module] | BackboneSpec,
+) -> BackboneSpec:
+    """Describe a backbone.
+
+    Parameters
+    ----------
+    backbone : str, nn.Module, callable or BackboneSpec
+        A name from `list_backbones`; "timm:NAME"; somebody's own network, see `spec_of_module`;
+        a function without arguments, or a class, that returns one; a spec, which is returned as
+        it is.
+
+    Raises
+    ------
+    UnknownBackboneError
+        If there is no such name, or no stages can be found in a network.
+    ImportError
+        If a network of timm is asked for and timm is not installed.
+    TypeError
+        If `backbone` is something else.
+
+    Examples
+    --------
+    >>> get_backbone("mobilenet_v2").layer_names
+    ('stage1', 'stage2', 'stage3', 'stage4', 'stage5')
+    >>> get_backbone(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3))).layer_names
+    ('1', '2')
+    """
+    if isinstance(backbone, BackboneSpec):
+        return backbone
+    if isinstance(backbone, str):
+        with _lock:
+            if backbone not in _specs:
+                _specs[backbone] = _spec_of_name(backbone)
+            return _specs[backbone]
+    if isinstance(backbone, nn.Module):
+        from sktransfer.backbones.user_modules import spec_of_module
+
+        return spec_of_module(backbone)
+    if callable(backbone):
+        return _spec_of_builder(backbone)
+    raise TypeError(
+        f"backbone={backbone!r} is a {type(backbone).__name__}. Pass a name from "
+        "list_backbones(), 'timm:NAME', an nn.Module, a function that returns one, or a "
+        "BackboneSpec."
+    )
+
+
+def forget_builders() -> None:
+    """Drop the networks that builders have returned."""
+    with _lock:
+        _built.clear()
+
+
+def _spec_of_name(name: str) -> BackboneSpec:
+    if name == "tiny":
+        return _spec_of_tiny()
+    if name.startswith("timm:"):
+        from sktransfer.backbones.timm_models import spec_of_timm
+
+        return spec_of_timm(name.removeprefix("timm:"))
+    if name in _torchvision_names():
+        from sktransfer.backbones.torchvision_models import spec_of_torchvision
+
+        return spec_of_torchvision(name)
+    near = difflib.get_close_matches(name.lower(), list_backbones(), n=3)
+    nearest = f" Nearest: {', '.join(map(repr, near))}." if near else ""
+    raise UnknownBackboneError(
+        f"backbone={name!r} is not a network that sktransfer knows.{nearest} list_backbones() "
+        f"names all; those of timm are written 'timm:{name}'; an nn.Module is possible too."
+    )
+
+
+def _spec_of_tiny() -> BackboneSpec:
+    return BackboneSpec(
+        "tiny",
+        tiny.tiny,
+        tuple(Stage(name, (name,)) for name in ("stem", "layer1", "layer2", "layer3", "layer4")),
+        {"BUNDLED": WeightsSource(file=tiny.WEIGHTS_FILE)},
+        Preprocessing(tiny.IMAGE_SIZE, tiny.IMAGE_SIZE, mean=tiny.MEAN, std=tiny.STD),
+    )
+
+
+def _spec_of_builder(builder: Callable[[], nn.Module]) -> BackboneSpec:
+    """Build once, always with the same random numbers, so that one builder is one network."""
+    from sktransfer.backbones.user_modules import spec_of_module
+
+    with _lock:
+        if id(builder) not in _built:
+            with torch.random.fork_rng(devices=[]):
+                torch.default_generator.manual_seed(0)
+                module = builder()
+            name = getattr(builder, "__name__", type(module).__name__)
+            if not isinstance(module, nn.Module):
+                raise TypeError(
+                    f"backbone={name} returned a {type(module).__name__}. It must return an "
+                    "nn.Module when it is called without arguments."
+                )
+            _built[id(builder)] = (builder, spec_of_module(module, name))
+            while len(_built) > _MAX_BUILT:
+                _built.popitem(last=False)
+        return _built[id(builder)][1]
+
+
+def _registered() -> list[str]:
+    with _lock:
+        return [name for name in _specs if not name.startswith("timm:")]
+
+
+def _torchvision_names() -> list[str]:
+    from sktransfer.backbones.torchvision_models import family_members
+
+    return family_members()

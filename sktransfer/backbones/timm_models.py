@@ -1,0 +1,209 @@
+"""The networks of timm, an optional library: ``backbone="timm:NAME"``.
+
+Stages end where timm's `feature_info` says, and are named by the paths of these modules. Where
+timm pools a later map than the last of these, one more stage ends there; if only norms and
+activations lie between, the last stage ends there.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import warnings
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from sktransfer.backbones.spec import (
+    BackboneSpec,
+    Layout,
+    Stage,
+    WeightsSource,
+    build_without_values,
+    trace_shapes,
+)
+from sktransfer.backbones.tracing import cut_at, units_around
+from sktransfer.exceptions import UnknownBackboneError, WeightsNotFoundError
+from sktransfer.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["PREFIX", "spec_of_timm", "spec_of_timm_module", "timm_names"]
+
+PREFIX = "timm:"
+
+
+def timm_names(pattern: str) -> list[str]:
+    """List the networks of timm that match a shell pattern, with the prefix."""
+    return [PREFIX + name for name in _timm().list_models(pattern)]
+
+
+def spec_of_timm(name: str) -> BackboneSpec:
+    """Describe a network of timm.
+
+    Parameters
+    ----------
+    name : str
+        Without the prefix; "resnet50" or, with a tag of its weights, "resnet50.a1_in1k".
+
+    Raises
+    ------
+    ImportError
+        If timm is not installed.
+    UnknownBackboneError
+        If timm has no such network or tag.
+    """
+    timm = _timm()
+    architecture = name.partition(".")[0]
+    if not timm.is_model(architecture):
+        near = difflib.get_close_matches(architecture, timm.list_models(), n=3)
+        nearest = f" Nearest: {', '.join(repr(PREFIX + other) for other in near)}." if near else ""
+        raise UnknownBackboneError(
+            f"backbone={PREFIX + name!r} is not a network of timm {timm.__version__}.{nearest} "
+            f"list_backbones('{PREFIX}*') lists all."
+        )
+    build = partial(_create, name)
+    try:
+        module = build_without_values(build)
+    except RuntimeError as exc:
+        tags = ", ".join(repr(PREFIX + other) for other in timm.list_pretrained(architecture))
+        raise UnknownBackboneError(
+            f"backbone={PREFIX + name!r} cannot be built by timm {timm.__version__}: {exc} "
+            f"With weights there are: {tags or 'none'}."
+        ) from exc
+    config: Any = module.pretrained_cfg
+    weights = {}
+    if config.get("url") or config.get("hf_hub_id") or config.get("file"):
+        load = partial(_create, name, pretrained=True)
+        weights[config.get("tag") or "default"] = WeightsSource(load=load)
+    return spec_of_timm_module(module, PREFIX + name, build, weights)
+
+
+def spec_of_timm_module(
+    module: nn.Module,
+    name: str,
+    build: Callable[[], nn.Module],
+    weights: dict[str, WeightsSource],
+) -> BackboneSpec:
+    """Describe a network that timm made, and that `build` makes again."""
+    data_config = importlib.import_module("timm.data").resolve_model_data_config(module)
+    preprocessing = Preprocessing.from_timm(data_config)
+    size = preprocessing.crop
+    taps = [entry["module"] for entry in _feature_info(module) if entry.get("module")]
+    taps = _with_final(build, taps, size)
+    runs = trace_shapes(build, units_around(module, taps), size)
+    n_axes = next(len(run.shape) for run in reversed(runs) if run.path in taps)
+    taps = [run.path for run in runs if run.path in taps and len(run.shape) == n_axes]
+    paths, resumable = cut_at(runs, taps)
+    config: Any = module.pretrained_cfg
+    classifier, *auxiliary = _paths(config.get("classifier"))
+    return BackboneSpec(
+        name,
+        build,
+        tuple(Stage(run[-1], tuple(run)) for run in _merge_norm(module, paths)),
+        weights,
+        preprocessing,
+        layout=_layout(module, n_axes),
+        prefix_tokens=int(getattr(module, "num_prefix_tokens", 0)) if n_axes == 3 else 0,
+        classifier=classifier,
+        auxiliary=tuple(auxiliary),
+        resumable=resumable,
+    )
+
+
+def _timm() -> Any:
+    try:
+        return importlib.import_module("timm")
+    except ImportError as exc:
+        raise ImportError(
+            "backbones that start with 'timm:' need timm, which is not installed. "
+            "Run: pip install sktransfer[timm]"
+        ) from exc
+
+
+def _create(name: str, pretrained: bool = False) -> nn.Module:
+    """Build a network, with timm's own download and cache for its weights."""
+    timm = _timm()
+    try:
+        with warnings.catch_warnings():
+            # Names such as "xception" are old but are what people know.
+            warnings.filterwarnings("ignore", "Mapping deprecated model name", UserWarning)
+            module: nn.Module = timm.create_model(name, pretrained=pretrained)
+    except OSError as exc:  # huggingface_hub's errors for all that can happen on the way
+        raise WeightsNotFoundError(
+            f"the weights of {PREFIX}{name} are not in timm's cache folder and could not be "
+            f"downloaded (no network). Pass weights='path/to/{name}.safetensors', or "
+            'backbone="tiny" for the small network that ships with sktransfer.'
+        ) from exc
+    return module
+
+
+def _feature_info(module: nn.Module) -> list[dict[str, Any]]:
+    info: Any = getattr(module, "feature_info", None) or []
+    return list(info.get_dicts() if hasattr(info, "get_dicts") else info)
+
+
+def _with_final(build: Callable[[], nn.Module], taps: list[str], size: int) -> list[str]:
+    """Append the module that puts out what timm pools, unless it is a tap."""
+    try:
+        module = build_without_values(build).to("meta").eval()
+        outputs, result = _features(module, size)
+    except (RuntimeError, TypeError, ValueError):  # an operation without a rule for shapes
+        with torch.random.fork_rng(devices=[]):
+            module = build().cpu().eval()
+        outputs, result = _features(module, size)
+    # An in-place activation puts out the tensor of the norm before it, in a later version.
+    same = [path for path, (output, version) in outputs.items() if output is result
+            and version == result._version]  # fmt: skip
+    around = [path for path in same if not any(tap.startswith(f"{path}.") for tap in taps)]
+    if not around or any(path in taps for path in same):
+        return taps
+    return [*taps, min(around, key=lambda path: path.count("."))]
+
+
+def _features(module: nn.Module, size: int) -> tuple[dict[str, tuple[Tensor, int]], Tensor]:
+    outputs: dict[str, tuple[Tensor, int]] = {}
+
+    def keep(path: str) -> Callable[..., None]:
+        def hook(_: nn.Module, __: Any, output: Any) -> None:
+            if isinstance(output, Tensor):
+                outputs[path] = (output, output._version)
+
+        return hook
+
+    handles = [
+        part.register_forward_hook(keep(path)) for path, part in module.named_modules() if path
+    ]
+    some = next(module.parameters())
+    image = torch.zeros(1, 3, size, size, device=some.device, dtype=some.dtype)
+    try:
+        with torch.no_grad():
+            result: Tensor = module.forward_features(image)  # type: ignore[operator]
+    finally:
+        for handle in handles:
+            handle.remove()
+    return outputs, result
+
+
+def _merge_norm(module: nn.Module, stages: Sequence[list[str]]) -> list[list[str]]:
+    """Join a last stage of norms and activations only to the one before."""
+    *before, last = stages
+    parts = [module.get_submodule(path) for path in last]
+    if before and not any(p.dim() > 1 for part in parts for p in part.parameters()):
+        return [*before[:-1], [*before[-1], *last]]
+    return [*before, last]
+
+
+def _layout(module: nn.Module, n_axes: int) -> Layout:
+    if n_axes == 3:
+        return "tokens"
+    return "nhwc" if str(getattr(module, "output_fmt", "")).endswith("NHWC") else "nchw"
+
+
+def _paths(classifier: str | Sequence[str] | None) -> list[str]:
+    if not classifier:
+        return [""]
+    return [classifier] if isinstance(classifier, str) else list(classifier)

@@ -1,0 +1,152 @@
+"""Which modules of a network run, in which order, and whether each takes what the last put out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["Run", "cut_at", "trace", "units_around"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One call of a module.
+
+    Parameters
+    ----------
+    path : str
+        Of the module.
+    shape : tuple of int
+        Of its output, () where this is not one tensor.
+    chained : bool
+        Whether its only argument was, unchanged, what the run before it put out (the first one:
+        the image).
+    output : Tensor or None
+        What it put out; later modules may have overwritten it.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    chained: bool
+    output: Tensor | None
+
+
+def trace(module: nn.Module, paths: Iterable[str], size: int) -> list[Run]:
+    """Send one image through a network and note the calls of some modules.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Is put into eval mode.
+    paths : iterable of str
+        Modules to watch.
+    size : int
+        Side of the image in pixels.
+
+    Returns
+    -------
+    list of Run
+        In the order in which they ended. A module that runs twice is there twice.
+    """
+    some = next(module.parameters(), torch.empty(0))
+    image = torch.zeros(1, 3, size, size, device=some.device, dtype=some.dtype)
+    runs: list[Run] = []
+    last: list[tuple[Any, int]] = [(image, image._version)]
+    chained: dict[str, bool] = {}
+
+    def watch(path: str, watched: nn.Module) -> list[Any]:
+        def enter(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            tensor, version = last[0]
+            alone = len(args) == 1 and not kwargs
+            # An in-place operation between two modules keeps the tensor but not its version.
+            chained[path] = alone and args[0] is tensor and tensor._version == version
+
+        def leave(_: nn.Module, __: tuple[Any, ...], output: Any) -> None:
+            one = output if isinstance(output, Tensor) else None
+            runs.append(Run(path, tuple(one.shape) if one is not None else (), chained[path], one))
+            last[0] = (one, one._version if one is not None else -1)
+
+        return [
+            watched.register_forward_pre_hook(enter, with_kwargs=True),
+            watched.register_forward_hook(leave),
+        ]
+
+    handles = [handle for path in paths for handle in watch(path, module.get_submodule(path))]
+    try:
+        with torch.no_grad():
+            module.eval()(image)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return runs
+
+
+def units_around(module: nn.Module, taps: Iterable[str] = ()) -> list[str]:
+    """Split a network into its children, and those around a tap into their children.
+
+    Parameters
+    ----------
+    module : nn.Module
+        The network.
+    taps : iterable of str
+        Paths that must be among the result.
+
+    Returns
+    -------
+    list of str
+        Paths; none lies in another, and together they hold every module.
+    """
+    taps = tuple(taps)
+    units: list[str] = []
+
+    def visit(path: str, child: nn.Module) -> None:
+        around = any(tap.startswith(f"{path}.") for tap in taps) and path not in taps
+        if around or isinstance(child, (nn.ModuleList, nn.ModuleDict)):  # a list is never called
+            for name, grandchild in child.named_children():
+                visit(f"{path}.{name}", grandchild)
+        else:
+            units.append(path)
+
+    for name, child in module.named_children():
+        visit(name, child)
+    return units
+
+
+def cut_at(runs: Sequence[Run], taps: Iterable[str]) -> tuple[list[list[str]], bool]:
+    """Cut the runs of a network's units into stages that end at the taps.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        As `trace` returns them.
+    taps : iterable of str
+        Paths of units. Those that do not run, or run more than once, are left out.
+
+    Returns
+    -------
+    stages : list of list of str
+        Paths of each stage's units.
+    resumable : bool
+        Whether from the end of any stage on the rest is a chain.
+    """
+    times = Counter(run.path for run in runs)
+    ends = {tap for tap in taps if times[tap] == 1}
+    stages: list[list[str]] = []
+    current: list[str] = []
+    waiting = resumable = True
+    for run in runs:
+        if stages:  # what comes before the end of the first stage may be anything
+            waiting = waiting and run.chained and times[run.path] == 1
+        if times[run.path] == 1:
+            current.append(run.path)
+        if run.path in ends:
+            stages.append(current)
+            current, resumable = [], waiting
+    return stages, resumable

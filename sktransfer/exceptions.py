@@ -1,0 +1,94 @@
+"""The tree of exceptions and warnings.
+
+.. code-block:: text
+
+    Exception
+    └── SkTransferError
+        ├── ImageError (ValueError)              an image cannot be used
+        │   └── ImageDecodeError                 its file, bytes or array cannot be read
+        ├── DeviceError (ValueError)             this machine has no such device
+        ├── CacheError (OSError)                 the folder of a store cannot be used
+        ├── UnknownBackboneError (ValueError)    no network of this name
+        ├── UnknownLayerError (ValueError)       the network has no such layer
+        ├── UnknownPoolingError (ValueError)     no such way of pooling
+        ├── WeightsError (ValueError)            weights cannot be used
+        │   ├── WeightsMismatchError             they belong to another network, or have changed
+        │   └── WeightsNotFoundError (FileNotFoundError)   they are neither here nor downloadable
+        └── TrainingError (RuntimeError)         training cannot go on
+    UserWarning
+    └── SkTransferWarning
+        ├── ImageWarning                         an unreadable image became a row of NaN
+        ├── CacheWarning                         a store cannot keep what was computed
+        ├── DeviceWarning                        a computation runs otherwise than asked
+        └── TrainingWarning                      training ended otherwise than asked
+
+Every error also inherits the builtin that scikit-learn's users would catch.
+"""
+
+
+class SkTransferError(Exception):
+    """The root of all errors raised on purpose by this package."""
+
+
+class ImageError(SkTransferError, ValueError):
+    """An image, or the whole of ``X``, cannot be used."""
+
+
+class ImageDecodeError(ImageError):
+    """One image cannot be read; `on_error` decides whether this stops the run."""
+
+
+class DeviceError(SkTransferError, ValueError):
+    """The device asked for is not there."""
+
+
+class CacheError(SkTransferError, OSError):
+    """The folder of a store cannot be used."""
+
+
+class UnknownBackboneError(SkTransferError, ValueError):
+    """No backbone of this name is registered."""
+
+
+class UnknownLayerError(SkTransferError, ValueError):
+    """The backbone has no layer of this name."""
+
+
+class UnknownPoolingError(SkTransferError, ValueError):
+    """The pooling is not one of those that exist."""
+
+
+class WeightsError(SkTransferError, ValueError):
+    """Weights cannot be used."""
+
+
+class WeightsMismatchError(WeightsError):
+    """Weights do not fit the network, or differ from those used before."""
+
+
+class WeightsNotFoundError(WeightsError, FileNotFoundError):
+    """Weights are neither on this machine nor downloadable."""
+
+
+class TrainingError(SkTransferError, RuntimeError):
+    """Training cannot go on, for example because the loss became NaN."""
+
+
+class SkTransferWarning(UserWarning):
+    """The root of all warnings of this package."""
+
+
+class ImageWarning(SkTransferWarning):
+    """An unreadable image became a row of NaN."""
+
+
+class CacheWarning(SkTransferWarning):
+    """A store cannot keep what was computed; the result is right, but not kept."""
+
+
+class DeviceWarning(SkTransferWarning):
+    """A computation runs on another device or in smaller batches than asked."""
+
+
+class TrainingWarning(SkTransferWarning):
+    """Training ended otherwise than asked."""

@@ -1,0 +1,89 @@
+"""Where and how precisely a network computes: "auto" becomes a device and a dtype."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+
+from sktransfer.exceptions import DeviceError
+from sktransfer.parameters import check_choice
+
+__all__ = ["PRECISIONS", "n_usable_cores", "resolve_device", "resolve_precision"]
+
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """Find a device: the first of CUDA, MPS and CPU that is there if "auto", else that one.
+
+    Raises
+    ------
+    DeviceError
+        If it is not there, or no such thing exists.
+
+    Examples
+    --------
+    >>> resolve_device("cpu")
+    device(type='cpu')
+    """
+    if isinstance(device, str) and device == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if _has_mps() else "cpu"
+        return torch.device(name)
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError) as exc:
+        raise DeviceError(
+            f"device={device!r} is no device. Choose 'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'."
+        ) from exc
+    n_devices = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(_has_mps())}
+    if (found.index or 0) >= n_devices.get(found.type, 1):
+        raise DeviceError(
+            f"device={str(device)!r} is not there: torch sees {n_devices['cuda']} CUDA device(s). "
+            "Choose 'auto' for the best one there is, or 'cpu'."
+        )
+    return found
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """Choose what a device computes fast: the half precision it has hardware for, or float32.
+
+    Returns
+    -------
+    {"float32", "bfloat16", "float16"}
+
+    Raises
+    ------
+    ValueError
+        If `precision` is something else.
+    """
+    check_choice("precision", precision, PRECISIONS)
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        major, _ = torch.cuda.get_device_capability(device)
+        return "bfloat16" if major >= 8 else "float16" if major >= 7 else "float32"
+    if device.type == "cpu" and _cpu_has_bfloat16():
+        return "bfloat16"
+    return "float32"
+
+
+def n_usable_cores() -> int:
+    """Count the cores that this process may use; a worker of joblib may use a part of them."""
+    try:
+        n_cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        n_cores = os.cpu_count() or 1
+    return max(1, min(n_cores, torch.get_num_threads()))
+
+
+def _has_mps() -> bool:
+    return torch.backends.mps.is_available()
+
+
+def _cpu_has_bfloat16() -> bool:
+    """Tell whether the processor multiplies bfloat16 natively; elsewhere it is slower, not faster."""
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    found: list[Any] = [getattr(torch.cpu, name, None) for name in checks]
+    return any(check() for check in found if check is not None)

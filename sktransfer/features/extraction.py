@@ -1,0 +1,269 @@
+"""Extraction: rows of X, through the store or the engine, to one array of features."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import torch
+
+from sktransfer.exceptions import ImageDecodeError, ImageWarning
+from sktransfer.features.store import Record, Store, content_key, context_key
+from sktransfer.features.taps import standard_slots
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from sktransfer.features.engine import Engine
+    from sktransfer.features.plan import FeaturePlan, Slot
+    from sktransfer.images import ImageSequence, Payload
+
+__all__ = ["Extraction", "extract"]
+
+_TASKS_PER_WORKER = (
+    4  # so that a worker whose photographs are large does not keep the others waiting
+)
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass
+class Extraction:
+    """The features of some images.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n_images, n_features), dtype float32
+        C-contiguous; rows of images that cannot be read are NaN.
+    failed : list of int
+        These rows.
+    """
+
+    features: NDArray[np.float32]
+    failed: list[int] = field(default_factory=list)
+
+
+@dataclass
+class _Task:
+    """An image that has to go through the network, for one or several rows."""
+
+    payload: Payload
+    rows: list[int]
+    key: bytes | None
+
+
+def extract(
+    images: ImageSequence,
+    plan: FeaturePlan,
+    engine: Engine,
+    store: Store | None,
+    *,
+    batch_size: int,
+    n_workers: int,
+    on_error: str,
+    progress: Callable[[int], Any],
+) -> Extraction:
+    """Compute the features of images, or find them.
+
+    Parameters
+    ----------
+    images : ImageSequence
+        Read batch by batch.
+    plan : FeaturePlan
+        What to compute.
+    engine : Engine
+        What computes it.
+    store : Store or None
+        Where features of images are looked up and kept. With one, a pass through the network
+        computes the average and maximum of every stage, so that other layers and poolings are
+        found later; with None, only what the plan asks for, and no deeper.
+    batch_size : int
+        Images that go through the network together.
+    n_workers : int
+        Threads that read and decode; 0 means the calling one.
+    on_error : {"raise", "warn", "nan"}
+        What happens if an image cannot be read.
+    progress : callable
+        Is told the number of rows that have been finished.
+
+    Raises
+    ------
+    ImageDecodeError
+        If an image cannot be read and `on_error` is "raise".
+    """
+    found = Extraction(np.empty((len(images), plan.n_features), np.float32))
+    with _workers(n_workers) as in_parallel:
+        run = _Run(images, plan, engine, store, found, on_error, in_parallel, progress)
+        waiting: dict[object, _Task] = {}
+        for start in range(0, len(images), batch_size):
+            rows = range(start, min(start + batch_size, len(images)))
+            run.look_up(rows, waiting)
+            while len(waiting) >= batch_size:
+                run.compute([waiting.pop(key) for key in list(waiting)[:batch_size]])
+        if waiting:
+            run.compute(list(waiting.values()))
+    found.failed.sort()
+    return found
+
+
+class _Run:
+    """One extraction on its way."""
+
+    def __init__(
+        self,
+        images: ImageSequence,
+        plan: FeaturePlan,
+        engine: Engine,
+        store: Store | None,
+        found: Extraction,
+        on_error: str,
+        in_parallel: Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]],
+        progress: Callable[[int], Any],
+    ) -> None:
+        self._images, self._plan, self._engine, self._store = images, plan, engine, store
+        self._found, self._on_error = found, on_error
+        self._in_parallel, self._progress = in_parallel, progress
+        self._slots = plan.slots if store is None else _bundle(engine, plan)
+        self._columns = _columns(plan.slots, self._slots)
+        self._context = context_key(plan, engine.precision, self._slots)
+
+    def look_up(self, rows: range, waiting: dict[object, _Task]) -> None:
+        """Read some rows, fill in those that the store has, and queue the others."""
+        read = self._in_parallel(self._read, rows)
+        usable = [
+            (row, *content)
+            for row, content in zip(rows, read, strict=True)
+            if self._ok(row, content)
+        ]
+        if self._store is None:
+            waiting |= {row: _Task(payload, [row], None) for row, payload, _ in usable}
+            return
+        new = []
+        for row, payload, key in usable:
+            if key in waiting:  # the same image a second time
+                waiting[key].rows.append(row)
+            else:
+                new.append((row, payload, key))
+        records = self._store.get_many([key for _, _, key in new])
+        for (row, payload, key), record in zip(new, records, strict=True):
+            if record is not None and len(record.vector) == sum(slot.width for slot in self._slots):
+                self._fill([row], record.vector)
+            elif key in waiting:
+                waiting[key].rows.append(row)
+            else:
+                waiting[key] = _Task(payload, [row], key)
+
+    def compute(self, tasks: list[_Task]) -> None:
+        """Decode a batch and send it through the network."""
+        start = time.perf_counter()
+        decoded = self._in_parallel(self._decode, tasks)
+        good = [
+            (task, pixels)
+            for task, pixels in zip(tasks, decoded, strict=True)
+            if all([self._ok(row, pixels) for row in task.rows])  # noqa: C419 - each row is noted
+        ]
+        if not good:
+            return
+        batch = torch.from_numpy(np.stack([pixels for _, pixels in good]))
+        vectors = self._engine.run(batch, self._slots, self._plan.preprocessing).numpy()
+        seconds = (time.perf_counter() - start) / len(good)
+        for (task, _), vector in zip(good, vectors, strict=True):
+            self._fill(task.rows, vector)
+        if self._store is not None:
+            keys = [task.key for task, _ in good if task.key is not None]
+            self._store.put_many(keys, [Record(vector.copy(), seconds) for vector in vectors])
+
+    def _read(self, row: int) -> tuple[Payload, bytes | None] | ImageDecodeError:
+        try:
+            payload = self._images.read(row)
+        except ImageDecodeError as problem:
+            return problem
+        if self._store is None:
+            return payload, None
+        return payload, content_key(payload) + self._context
+
+    def _decode(self, task: _Task) -> NDArray[np.uint8] | ImageDecodeError:
+        preprocessing, payload = self._plan.preprocessing, task.payload
+        size = (preprocessing.crop, preprocessing.crop)
+        if isinstance(payload, np.ndarray) and payload.shape[:2] == size:
+            return payload
+        try:
+            image = self._images.decode(task.rows[0], payload, min_size=preprocessing.min_size)
+        except ImageDecodeError as problem:
+            return problem
+        return preprocessing(image)
+
+    def _ok(self, row: int, content: object) -> bool:
+        """Apply `on_error` to what came of reading or decoding."""
+        if not isinstance(content, ImageDecodeError):
+            return True
+        if self._on_error == "raise":
+            raise content
+        if self._on_error == "warn":
+            warnings.warn(str(content), ImageWarning, stacklevel=2)
+        self._found.failed.append(row)
+        self._fill([row], np.full(sum(slot.width for slot in self._slots), np.nan, np.float32))
+        return False
+
+    def _fill(self, rows: list[int], vector: NDArray[np.float32]) -> None:
+        for row in rows:
+            out = self._found.features[row]
+            for target, source in self._columns:
+                out[target] = vector[source]
+        self._progress(len(rows))
+
+
+def _bundle(engine: Engine, plan: FeaturePlan) -> tuple[Slot, ...]:
+    """Widen what is asked for to what a store keeps of every image."""
+    standard = standard_slots(engine.spec)
+    places = {(slot.module, slot.pooling) for slot in standard}
+    if all((slot.module, slot.pooling) in places for slot in plan.slots):
+        return standard
+    kept = {slot for slot in plan.slots if slot.pooling == "flatten"}
+    kept |= {
+        replace(slot, pooling=how)
+        for slot in plan.slots
+        if slot.pooling != "flatten"
+        for how in ("avg", "max", "gem")
+    }
+    return tuple(sorted(kept, key=lambda slot: (slot.module, slot.pooling)))
+
+
+def _columns(wanted: Sequence[Slot], kept: Sequence[Slot]) -> list[tuple[slice, slice]]:
+    """Pair each run of the features' columns with its place in a kept vector."""
+    places, end = {}, 0
+    for slot in kept:
+        places[slot.module, slot.pooling] = slice(end, end + slot.width)
+        end += slot.width
+    columns, end = [], 0
+    for slot in wanted:
+        columns.append((slice(end, end + slot.width), places[slot.module, slot.pooling]))
+        end += slot.width
+    return columns
+
+
+@contextmanager
+def _workers(
+    n_workers: int,
+) -> Iterator[Callable[[Callable[[T], R], Sequence[T]], list[R]]]:
+    """Give a function that maps in threads, in order; few large tasks rather than many small."""
+    if n_workers == 0:
+        yield lambda function, items: [function(item) for item in items]
+        return
+    with ThreadPoolExecutor(n_workers, thread_name_prefix="sktransfer") as pool:
+
+        def in_parallel(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+            size = max(1, len(items) // (n_workers * _TASKS_PER_WORKER))
+            parts = [items[i : i + size] for i in range(0, len(items), size)]
+            done = pool.map(lambda part: [function(item) for item in part], parts)
+            return [result for part in done for result in part]
+
+        yield in_parallel

@@ -1,0 +1,81 @@
+"""The plan: what `fit` resolves the user's words to, and what everything later reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sktransfer.preprocessing import Preprocessing
+
+__all__ = ["FeaturePlan", "Slot"]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One pooled layer: a run of columns of the features.
+
+    Parameters
+    ----------
+    layer : str
+        As users call it.
+    pooling : {"avg", "max", "gem", "flatten"}
+        A single one; "avgmax" makes two slots.
+    module : str
+        Path of the module whose output is pooled.
+    width : int
+        Number of columns.
+    """
+
+    layer: str
+    pooling: str
+    module: str
+    width: int
+
+
+@dataclass(frozen=True)
+class FeaturePlan:
+    """What a transformer computes: small, comparable, and the same in every process.
+
+    Parameters
+    ----------
+    backbone : str
+        Name of the network.
+    weights : str
+        As resolved: a name such as "IMAGENET1K_V2", a path, or "random".
+    digest : str
+        Of the weights, see `sktransfer.backbones.weights.digest_of`.
+    architecture : str
+        Of what the network does with them, see `sktransfer.backbones.architecture`.
+    preprocessing : Preprocessing
+        What happens to an image first.
+    precision : {"float32", "bfloat16", "float16"}
+        What the network computes in.
+    slots : tuple of Slot
+        What the columns are, from left to right.
+    """
+
+    backbone: str
+    weights: str
+    digest: str
+    architecture: str
+    preprocessing: Preprocessing
+    precision: str
+    slots: tuple[Slot, ...]
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers, each once, in the order of the columns."""
+        return tuple(dict.fromkeys(slot.layer for slot in self.slots))
+
+    @property
+    def n_features(self) -> int:
+        """Number of columns."""
+        return sum(slot.width for slot in self.slots)
+
+    @property
+    def feature_names(self) -> list[str]:
+        """Names of the columns, such as "layer4_avg_0"."""
+        return [
+            f"{slot.layer}_{slot.pooling}_{i}" for slot in self.slots for i in range(slot.width)
+        ]

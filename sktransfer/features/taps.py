@@ -1,0 +1,239 @@
+"""Taps: from the names of layers to slots, and hooks that pool while the network runs."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections import Counter
+from contextlib import contextmanager
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from sktransfer.backbones.spec import trace_shapes
+from sktransfer.exceptions import UnknownLayerError
+from sktransfer.features.plan import Slot
+from sktransfer.features.pooling import PARTS, check_pooling, pooled_width
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from sktransfer.backbones.spec import BackboneSpec
+    from sktransfer.backbones.weights import LoadedBackbone
+
+__all__ = ["as_map", "resolve_slots", "run_tapped", "standard_slots"]
+
+_GEM_STAGES = 2  # the maps of earlier stages are so large that this pooling would cost time
+
+
+def resolve_slots(loaded: LoadedBackbone, layers: Any, pooling: Any, size: int) -> tuple[Slot, ...]:
+    """Find the layers of a network that `layers` and `pooling` ask for.
+
+    Parameters
+    ----------
+    loaded : LoadedBackbone
+        The network.
+    layers : None, str, negative int or sequence of these
+        None is the last stage; a name is one of the spec's `layer_names`, or the dotted path of a
+        module that runs once.
+    pooling : str or sequence of str
+        One for all layers, or one for each.
+    size : int
+        Side of the network's input in pixels.
+
+    Raises
+    ------
+    UnknownLayerError
+        If the network has no such layer.
+    UnknownPoolingError
+        If there is no such pooling.
+    ValueError
+        If nothing is asked for, one thing twice, or the lists have different lengths.
+    TypeError
+        If `layers` or `pooling` is something else.
+    """
+    wanted = _as_list("layers", layers)
+    names = [_layer_name(loaded, layer, layers) for layer in wanted]
+    hows = _as_list("pooling", pooling)
+    for how in hows:
+        check_pooling(how)
+    if not isinstance(pooling, str) and len(hows) != len(names):
+        raise ValueError(
+            f"pooling={pooling!r} has {len(hows)} entries for {len(names)} layers ({', '.join(names)}). "
+            "Pass one pooling for all layers, or a list with one for each."
+        )
+    hows = hows * len(names) if isinstance(pooling, str) else hows
+    pairs = [(name, part) for name, how in zip(names, hows, strict=True) for part in PARTS[how]]
+    for (name, part), times in Counter(pairs).items():
+        if times > 1:
+            raise ValueError(
+                f"layers={layers!r} with pooling={pooling!r} ask for {part!r} of {name!r} "
+                f"{times} times. Ask for each layer once, and pass 'avgmax' for two poolings of it."
+            )
+    shapes = _shapes(loaded, dict.fromkeys(name for name, _ in pairs), layers, size)
+    modules = _modules(loaded.spec)
+    return tuple(
+        Slot(name, part, modules.get(name, name), pooled_width(part, *shapes[name]))
+        for name, part in pairs
+    )
+
+
+def standard_slots(spec: BackboneSpec) -> tuple[Slot, ...]:
+    """List what a pass that fills a store computes anyway, because vectors are small.
+
+    The average and the maximum of every stage, and the generalised mean of the last two.
+    """
+    stages = list(zip(spec.stages, spec.widths, strict=True))
+    slots = [
+        Slot(stage.name, how, stage.modules[-1], width)
+        for stage, width in stages
+        for how in ("avg", "max")
+    ]
+    late = stages[-_GEM_STAGES:]
+    return (*slots, *(Slot(stage.name, "gem", stage.modules[-1], width) for stage, width in late))
+
+
+def run_tapped(
+    module: nn.Module, image: Tensor, taps: Mapping[str, Callable[[Tensor], None]]
+) -> None:
+    """Send a batch through a network, hand over the outputs of some modules, and stop there.
+
+    The network runs no further than the last of these modules.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Left as it was, whatever happens.
+    image : Tensor of shape (batch, 3, height, width)
+        What goes in.
+    taps : mapping of str to callable
+        For each path of a module, what takes its output, before a later module can overwrite it.
+    """
+    with _hooked(module, taps):
+        try:
+            module(image)
+        except _AllTapped:
+            return
+    raise RuntimeError("the network ended without running all of the layers asked for")
+
+
+def as_map(output: Tensor, spec: BackboneSpec) -> Tensor:
+    """View what a stage puts out as a map (batch, channels, height, width).
+
+    Tokens become a grid of one column; those that stand for no place in the image are left out.
+    """
+    if output.dim() == 2:  # a vector is a map of one cell
+        return output[:, :, None, None]
+    if output.dim() == 3:
+        return output[:, spec.prefix_tokens :].mT[..., None]  # (batch, channels, tokens, 1)
+    return output.permute(0, 3, 1, 2) if spec.layout == "nhwc" else output
+
+
+class _AllTapped(Exception):  # noqa: N818 - it signals success
+    """Ends a forward pass after its last tap."""
+
+
+@contextmanager
+def _hooked(module: nn.Module, taps: Mapping[str, Callable[[Tensor], None]]) -> Iterator[None]:
+    waiting = set(taps)
+
+    def tap(path: str) -> Callable[[nn.Module, Any, Tensor], None]:
+        def hook(_: nn.Module, __: Any, output: Tensor) -> None:
+            taps[path](output)
+            waiting.discard(path)
+            if not waiting:
+                raise _AllTapped
+
+        return hook
+
+    handles = [module.get_submodule(path).register_forward_hook(tap(path)) for path in taps]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _modules(spec: BackboneSpec) -> dict[str, str]:
+    return {stage.name: stage.modules[-1] for stage in spec.stages}
+
+
+def _as_list(name: str, value: Any) -> list[Any]:
+    if value is None or isinstance(value, str | Integral):
+        return [value]
+    try:
+        entries = list(value)
+    except TypeError as exc:
+        raise TypeError(
+            f"{name}={value!r} is a {type(value).__name__}. Pass a name or a list of names."
+        ) from exc
+    if not entries:
+        raise ValueError(f"{name}={value!r} is empty. Name at least one.")
+    return entries
+
+
+def _layer_name(loaded: LoadedBackbone, layer: Any, layers: Any) -> str:
+    """Resolve one entry of `layers`."""
+    stages = loaded.spec.layer_names
+    if layer is None:
+        return stages[-1]
+    if isinstance(layer, Integral) and not isinstance(layer, bool):
+        if -len(stages) <= int(layer) <= -1:
+            return stages[int(layer)]
+        raise _unknown(loaded, layer, layers, f"Numbers count from the end, -{len(stages)} to -1.")
+    if not isinstance(layer, str):
+        raise TypeError(
+            f"layers={layers!r} holds a {type(layer).__name__}. Layers are names or negative ints."
+        )
+    if layer in stages:
+        return layer
+    if not layer or layer not in dict(loaded.module.named_modules()):
+        raise _unknown(loaded, layer, layers)
+    if loaded.spec.is_head(layer):
+        raise _unknown(loaded, layer, layers, "It is the classifier, whose output is no feature.")
+    return layer
+
+
+def _shapes(
+    loaded: LoadedBackbone, names: Sequence[str] | dict[str, None], layers: Any, size: int
+) -> dict[str, tuple[int, int, int]]:
+    """Find (channels, height, width) of layers' maps, without computing values."""
+    modules = _modules(loaded.spec)
+    paths = list(dict.fromkeys(modules.get(name, name) for name in names))
+    runs = trace_shapes(lambda: _copied(loaded.module), paths, size)
+    times = Counter(run.path for run in runs)
+    found = {run.path: run.shape for run in runs}
+    shapes = {}
+    for name in names:
+        path = modules.get(name, name)
+        if times[path] != 1:
+            problem = f"It runs {times[path]} times in one pass; name a module that runs once."
+            raise _unknown(loaded, name, layers, problem)
+        if len(found[path]) not in (2, 3, 4):
+            raise _unknown(loaded, name, layers, "It puts out no map of features.")
+        shapes[name] = _cells(found[path], loaded.spec)
+    return shapes
+
+
+def _copied(module: nn.Module) -> nn.Module:
+    """Copy the structure; parameters and buffers keep no values."""
+    memo: dict[int, Any] = {}
+    for parameter in module.parameters():
+        memo[id(parameter)] = nn.Parameter(parameter.to("meta"), requires_grad=False)
+    return copy.deepcopy(module, memo)
+
+
+def _cells(shape: tuple[int, ...], spec: BackboneSpec) -> tuple[int, int, int]:
+    viewed = as_map(torch.empty(shape, device="meta"), spec)
+    return viewed.shape[1], viewed.shape[2], viewed.shape[3]
+
+
+def _unknown(loaded: LoadedBackbone, layer: Any, layers: Any, why: str = "") -> UnknownLayerError:
+    name, stages = loaded.spec.name, loaded.spec.layer_names
+    near = difflib.get_close_matches(str(layer), stages, n=1) or [stages[-1]]
+    return UnknownLayerError(
+        f"layers={layers!r} asks for {layer!r}, which {name} does not have. Layers from input to "
+        f"output: {', '.join(stages)}. {why or f'Nearest: {near[0]!r}.'}"
+    )

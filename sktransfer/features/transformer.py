@@ -1,0 +1,368 @@
+"""`DeepFeatureTransformer`: a pre-trained network as a transformer of scikit-learn."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from numbers import Number
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import validate_data
+
+from sktransfer.backbones.architecture import architecture_of
+from sktransfer.backbones.portable import weights_from_bytes, weights_to_bytes
+from sktransfer.backbones.weights import LoadedBackbone, load_backbone
+from sktransfer.features.device import n_usable_cores, resolve_device, resolve_precision
+from sktransfer.features.engine import prepare
+from sktransfer.features.extraction import extract
+from sktransfer.features.plan import FeaturePlan
+from sktransfer.features.store import CacheInfo, open_store
+from sktransfer.features.taps import resolve_slots
+from sktransfer.images import as_image_sequence
+from sktransfer.parameters import check_choice, check_integer
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    import torch
+    from numpy.typing import ArrayLike, NDArray
+    from sklearn.utils import Tags
+
+    from sktransfer.images import ImageSequence, ImageShape
+
+__all__ = ["DeepFeatureTransformer"]
+
+
+class DeepFeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc] # sklearn is untyped
+    """Turn images into pooled features of a pre-trained network.
+
+    It learns nothing from the images: `fit` resolves the parameters, and `transform` works without
+    it. The features of an image depend on this image alone, and are kept, so that folds and
+    settings of a search share one pass through the network.
+
+    Parameters
+    ----------
+    backbone : str, nn.Module, callable or BackboneSpec, default="resnet50"
+        A name from :func:`~sktransfer.list_backbones`, "timm:NAME" if timm is installed, "tiny" for
+        the small network that ships with the package, your own module, or a function that returns
+        one.
+    weights : str or path, default="default"
+        "default" for the best that are published, another published name such as "IMAGENET1K_V2",
+        the path of a .safetensors or .pth file, or "random".
+    layers : str, int, sequence of these or None, default=None
+        Layers whose features are concatenated: names of stages, or negative ints counted from the
+        last stage, or dotted paths of the network's modules. None is the last stage.
+    pooling : str or sequence of str, default="avg"
+        "avg", "max", "avgmax" (both side by side), "gem" (generalised mean) or "flatten" (every
+        cell); or a list with one for each layer.
+    image_shape : tuple of int, "row" or None, default=None
+        Layout of flattened rows: (28, 28), (32, 32, 3) or (3, 32, 32). None takes each row for a
+        square grey image, "row" for one row of pixels.
+    image_size : int or None, default=None
+        Side of the network's input in pixels; None is what the weights were trained with.
+    device : str or torch.device, default="auto"
+        "auto" is the first of CUDA, MPS and CPU that is there.
+    precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
+        What the network computes in. "auto" is the half precision that the device has hardware
+        for, and float32 elsewhere. Features are float32 always.
+    batch_size : int, default=32
+        Images that go through the network together.
+    num_workers : int or "auto", default="auto"
+        Threads that read and decode images; 0 means none but the calling one.
+    cache : "memory", path of a folder or None, default="memory"
+        Where features are kept: in this process, at most 1 GiB (or the bytes that the environment
+        variable SKTRANSFER_MEMORY_BYTES says when the package is imported); in a folder that
+        processes and later runs share, at most 20 GiB (SKTRANSFER_FOLDER_BYTES); or nowhere. With a
+        store, one pass computes the average and the maximum of every stage, and "gem" of the last
+        two. With None it computes what is asked for and stops at the deepest layer.
+    on_error : {"raise", "warn", "nan"}, default="raise"
+        What happens if an image cannot be read: an error; or a row of NaN, with a warning or
+        without. The number of rows never changes.
+    store_weights : bool, default=False
+        Whether a pickle of the fitted transformer carries the weights. Otherwise it refers to them,
+        and they are checked by their digest when it is used. Random weights without a seed are
+        always carried.
+    random_state : int, RandomState or None, default=None
+        Seed of random weights.
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    Attributes
+    ----------
+    plan_ : FeaturePlan
+        What is computed: network, digest of the weights, preprocessing, layers, poolings, widths.
+    backbone_ : nn.Module
+        The network with its weights, shared by all estimators in the process that use it: copy it
+        before you change it.
+    failed_ : list of int
+        Rows of the last `transform` that could not be read.
+    n_features_out_ : int
+        Number of columns.
+    n_features_in_ : int
+        Number of columns of `X`, if it had two dimensions.
+
+    Raises
+    ------
+    UnknownBackboneError, UnknownLayerError, UnknownPoolingError
+        From `fit` and `transform`, with what is possible.
+    WeightsError, WeightsNotFoundError, WeightsMismatchError
+        If the weights cannot be used, found, or are not what they were.
+    DeviceError
+        If the device is not there.
+    ImageError, ImageDecodeError
+        If `X`, or an image in it, cannot be used.
+
+    Examples
+    --------
+    >>> from sktransfer.datasets import load_digit_images
+    >>> X, y = load_digit_images(return_X_y=True)
+    >>> features = DeepFeatureTransformer("tiny", layers=[-2, -1], pooling="avgmax")
+    >>> features.fit_transform(X[:10]).shape
+    (10, 768)
+    >>> list(features.get_feature_names_out()[:2])
+    ['layer3_avg_0', 'layer3_avg_1']
+    """
+
+    def __init__(
+        self,
+        backbone: Any = "resnet50",
+        *,
+        weights: str | os.PathLike[str] = "default",
+        layers: Any = None,
+        pooling: str | Sequence[str] = "avg",
+        image_shape: ImageShape = None,
+        image_size: int | None = None,
+        device: str | torch.device = "auto",
+        precision: str = "auto",
+        batch_size: int = 32,
+        num_workers: int | str = "auto",
+        cache: str | os.PathLike[str] | None = "memory",
+        on_error: str = "raise",
+        store_weights: bool = False,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.backbone = backbone
+        self.weights = weights
+        self.layers = layers
+        self.pooling = pooling
+        self.image_shape = image_shape
+        self.image_size = image_size
+        self.device = device
+        self.precision = precision
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.cache = cache
+        self.on_error = on_error
+        self.store_weights = store_weights
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: ArrayLike | None = None) -> DeepFeatureTransformer:  # noqa: ARG002 - API
+        """Resolve the parameters and load the weights; no image is read.
+
+        Parameters
+        ----------
+        X : images
+            Arrays (n, H, W), (n, H, W, C) or (n, C, H, W), uint8 or floats in 0..1; rows (n, d);
+            a list, array, Series or one-column DataFrame of paths, PIL images, arrays or encoded
+            bytes; a torch tensor; or a map-style Dataset.
+        y : ignored
+
+        Returns
+        -------
+        DeepFeatureTransformer
+            The estimator itself.
+        """
+        self._check_parameters()
+        self._images(X, reset=True)
+        self._loaded = self._load()
+        self._carried: bytes | None = None
+        self.plan_ = self._plan(self._loaded)
+        self.n_features_out_ = self.plan_.n_features
+        self.failed_: list[int] = []
+        return self
+
+    def transform(self, X: Any) -> NDArray[np.float32]:
+        """Compute the features of images, or find them in the store.
+
+        Parameters
+        ----------
+        X : images
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_images, n_features_out_), dtype float32
+            C-contiguous.
+        """
+        from tqdm import tqdm
+
+        batch_size, n_workers = self._check_parameters()
+        images = self._images(X, reset=False)
+        loaded, plan = self._ready()
+        device = resolve_device(self.device)
+        precision = resolve_precision(self.precision, device)
+        plan = plan if plan.precision == precision else replace(plan, precision=precision)
+        engine = prepare(loaded, device, precision, plan.slots)
+        store = open_store(self.cache)
+        with tqdm(total=len(images), disable=not self.verbose, unit="image") as bar:
+            found = extract(
+                images,
+                plan,
+                engine,
+                store,
+                batch_size=batch_size,
+                n_workers=n_workers,
+                on_error=self.on_error,
+                progress=bar.update,
+            )
+        self.failed_ = found.failed
+        return found.features
+
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:  # noqa: ARG002
+        """Name the columns, such as "layer4_avg_0".
+
+        Parameters
+        ----------
+        input_features : ignored
+
+        Returns
+        -------
+        ndarray of shape (n_features_out_,), dtype object
+        """
+        return np.array(self._ready()[1].feature_names, dtype=object)
+
+    def cache_info(self) -> CacheInfo:
+        """Report hits, misses, bytes and seconds saved of the store that `cache` names.
+
+        All estimators that name it share the store, and the counts are of this process.
+
+        Returns
+        -------
+        CacheInfo
+            Zeros if `cache` is None.
+        """
+        store = open_store(self.cache)
+        return CacheInfo(0, 0, 0, 0.0) if store is None else store.info()
+
+    def clear_cache(self) -> None:
+        """Forget everything in the store that `cache` names, also what other estimators put there."""
+        store = open_store(self.cache)
+        if store is not None:
+            store.clear()
+
+    @property
+    def backbone_(self) -> torch.nn.Module:
+        """The network with its weights."""
+        if not hasattr(self, "plan_"):
+            raise AttributeError(f"{type(self).__name__} has no backbone_ before it is fitted.")
+        return self._ready()[0].module
+
+    def _check_parameters(self) -> tuple[int, int]:
+        check_choice("on_error", self.on_error, ("raise", "warn", "nan"))
+        if self.image_size is not None:
+            check_integer("image_size", self.image_size, 1, "the side of the input in pixels")
+        batch_size = check_integer(
+            "batch_size", self.batch_size, 1, "images that go through the network together"
+        )
+        if isinstance(self.num_workers, str):
+            check_choice("num_workers", self.num_workers, ("auto",))
+            return batch_size, n_usable_cores()
+        return batch_size, check_integer(
+            "num_workers", self.num_workers, 0, "threads that read and decode images, or 'auto'"
+        )
+
+    def _images(self, X: Any, *, reset: bool) -> ImageSequence:
+        """Validate tables of numbers as scikit-learn does, and wrap everything as images."""
+        if _is_table(X):
+            finite = True if self.on_error == "raise" else "allow-nan"
+            X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=finite)
+        elif hasattr(X, "columns"):
+            validate_data(self, X, reset=reset, skip_check_array=True)
+        return as_image_sequence(X, image_shape=self.image_shape)
+
+    def _load(self) -> LoadedBackbone:
+        return load_backbone(self.backbone, self.weights, random_state=self.random_state)
+
+    def _plan(self, loaded: LoadedBackbone) -> FeaturePlan:
+        preprocessing = loaded.preprocessing
+        if self.image_size is not None:
+            preprocessing = preprocessing.with_size(int(self.image_size))
+        if isinstance(self.image_shape, str):  # a row of numbers has no proportions to keep
+            preprocessing = replace(preprocessing, fit="squash", resize=preprocessing.crop)
+        return FeaturePlan(
+            backbone=loaded.spec.name,
+            weights=loaded.weights,
+            digest=loaded.digest,
+            architecture=architecture_of(loaded.module),
+            preprocessing=preprocessing,
+            precision=resolve_precision(self.precision, resolve_device(self.device)),
+            slots=resolve_slots(loaded, self.layers, self.pooling, preprocessing.crop),
+        )
+
+    def _ready(self) -> tuple[LoadedBackbone, FeaturePlan]:
+        """Return the network and the plan: of `fit`, or made now and not kept."""
+        if not hasattr(self, "plan_"):
+            loaded = self._load()
+            return loaded, self._plan(loaded)
+        if self._loaded is None:  # this is a copy or was unpickled
+            self._loaded = self._load_again()
+        return self._loaded, self.plan_
+
+    def _load_again(self) -> LoadedBackbone:
+        plan = self.plan_
+        if self._carried is not None:
+            return weights_from_bytes(
+                self.backbone, self._carried, plan.weights, plan.preprocessing
+            )
+        return load_backbone(
+            self.backbone,
+            self.weights,
+            random_state=self.random_state,
+            expected_digest=plan.digest,
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()
+        if "plan_" in state:
+            loaded, carried = state["_loaded"], state["_carried"]
+            seeded = self.plan_.weights != "random" or isinstance(self.random_state, Number)
+            if loaded is not None and carried is None and (self.store_weights or not seeded):
+                carried = weights_to_bytes(loaded)
+            state = {**state, "_loaded": None, "_carried": carried}
+        return state
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        tags.input_tags.three_d_array = True
+        tags.input_tags.string = True
+        tags.input_tags.allow_nan = self.on_error != "raise"
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+def _is_table(X: Any) -> bool:
+    """Tell whether `X` has two dimensions and holds numbers."""
+    if hasattr(X, "columns") and hasattr(X, "to_numpy"):
+        first = X.to_numpy()[:1]
+        return first.ndim == 2 and (
+            first.shape[1] != 1 or _is_number(first.flat[0] if first.size else 0)
+        )
+    if isinstance(X, list | tuple):
+        return bool(X) and isinstance(X[0], list | tuple) and bool(X[0]) and _is_number(X[0][0])
+    if hasattr(X, "__array__") and not hasattr(X, "__getitem__"):
+        X = np.asarray(X)
+    if not isinstance(X, np.ndarray) or X.ndim != 2:
+        return False
+    return X.dtype.kind in "buifc" or (X.dtype.kind == "O" and X.shape[1] > 1)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Number | np.number | np.bool_)

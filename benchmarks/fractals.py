@@ -259,6 +259,8 @@ def draw_scenes(
     for i in range(N_OBJECTS):
         index = shapes[:, i].repeat(n_views)
         rows = (index >= 0).nonzero().flatten()
+        if not len(rows):
+            continue
         shape = _look_up(
             atlas.shapes[index[rows], variant[rows, i]], (inverse[:, i] @ view)[rows], size, "zeros"
         )
@@ -360,9 +362,10 @@ def _photograph(images: Tensor, generator: Generator) -> Tensor:
     grey = (_uniform((n,), generator) < 0.15).nonzero().flatten()
     images[grey] = images[grey].mean(1, keepdim=True)
     coarse = (_uniform((n,), generator) < 0.5).nonzero().flatten()
-    images[coarse] = F.interpolate(
-        F.avg_pool2d(images[coarse], 2), images.shape[-2:], mode="bilinear", align_corners=False
-    )
+    if len(coarse):
+        half = F.avg_pool2d(images[coarse], 2)
+        size = images.shape[-2:]
+        images[coarse] = F.interpolate(half, size, mode="bilinear", align_corners=False)
     return images.clamp_(0, 1)
 
 

@@ -6,6 +6,7 @@ import difflib
 import http.client
 import pickle
 import re
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
@@ -97,7 +98,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             content: Any = load_file(path, device="cpu")
         else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():  # torch remarks on odd protocols before it refuses them
+                warnings.simplefilter("ignore", UserWarning)
+                content = torch.load(path, map_location="cpu", weights_only=True)
     except (
         SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError,
         LookupError, TypeError, AttributeError,

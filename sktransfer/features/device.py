@@ -10,7 +10,7 @@ import torch
 from sktransfer.exceptions import DeviceError
 from sktransfer.parameters import check_choice
 
-__all__ = ["PRECISIONS", "n_usable_cores", "resolve_device", "resolve_precision"]
+__all__ = ["PRECISIONS", "candidate_precisions", "n_usable_cores", "resolve_device"]
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
@@ -46,27 +46,35 @@ def resolve_device(device: str | torch.device) -> torch.device:
     return found
 
 
-def resolve_precision(precision: str, device: torch.device) -> str:
-    """Choose what a device computes fast: the half precision it has hardware for, or float32.
+def candidate_precisions(precision: str, device: torch.device) -> tuple[str, ...]:
+    """List what a network may compute in: the first that gives the features of float32 is taken.
 
-    Returns
-    -------
-    {"float32", "bfloat16", "float16"}
+    Parameters
+    ----------
+    precision : {"auto", "float32", "bfloat16", "float16"}
+        "auto" lists the half precisions that the device has hardware for, the faster one first,
+        and float32.
 
     Raises
     ------
     ValueError
         If `precision` is something else.
+
+    Examples
+    --------
+    >>> candidate_precisions("float32", torch.device("cpu"))
+    ('float32',)
     """
     check_choice("precision", precision, PRECISIONS)
     if precision != "auto":
-        return precision
+        return (precision,)
+    half: tuple[str, ...]
     if device.type == "cuda":
         major, _ = torch.cuda.get_device_capability(device)
-        return "bfloat16" if major >= 8 else "float16" if major >= 7 else "float32"
-    if device.type == "cpu" and _cpu_has_bfloat16():
-        return "bfloat16"
-    return "float32"
+        half = ("bfloat16", "float16") if major >= 8 else ("float16",) if major >= 7 else ()
+    else:
+        half = _halves_of_the_cpu() if device.type == "cpu" else ()
+    return (*half, "float32")
 
 
 def n_usable_cores() -> int:
@@ -82,8 +90,9 @@ def _has_mps() -> bool:
     return torch.backends.mps.is_available()
 
 
-def _cpu_has_bfloat16() -> bool:
-    """Tell whether the processor multiplies bfloat16 natively; elsewhere it is slower, not faster."""
-    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    found: list[Any] = [getattr(torch.cpu, name, None) for name in checks]
-    return any(check() for check in found if check is not None)
+def _halves_of_the_cpu() -> tuple[str, ...]:
+    """List what the processor multiplies natively; elsewhere half precision is slower, not faster."""
+    bfloat16 = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    found: list[Any] = [getattr(torch.cpu, name, None) for name in bfloat16]
+    halves = ("bfloat16",) if any(check() for check in found if check is not None) else ()
+    return (*halves, "float16") if torch.ops.mkldnn._is_mkldnn_fp16_supported() else halves

@@ -18,7 +18,7 @@ from sktransfer.features.plan import Slot
 from sktransfer.features.pooling import PARTS, check_pooling, pooled_width
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from sktransfer.backbones.spec import BackboneSpec
     from sktransfer.backbones.weights import LoadedBackbone
@@ -72,7 +72,11 @@ def resolve_slots(loaded: LoadedBackbone, layers: Any, pooling: Any, size: int) 
                 f"layers={layers!r} with pooling={pooling!r} ask for {part!r} of {name!r} "
                 f"{times} times. Ask for each layer once, and pass 'avgmax' for two poolings of it."
             )
-    shapes = _shapes(loaded, dict.fromkeys(name for name, _ in pairs), layers, size)
+    widths = dict(zip(loaded.spec.layer_names, loaded.spec.widths, strict=True))
+    shapes = {name: (width, 1, 1) for name, width in widths.items()}
+    traced = {name: None for name, part in pairs if part == "flatten" or name not in widths}
+    if traced:
+        shapes |= _shapes(loaded, traced, layers, size)
     modules = _modules(loaded.spec)
     return tuple(
         Slot(name, part, modules.get(name, name), pooled_width(part, *shapes[name]))
@@ -197,7 +201,7 @@ def _layer_name(loaded: LoadedBackbone, layer: Any, layers: Any) -> str:
 
 
 def _shapes(
-    loaded: LoadedBackbone, names: Sequence[str] | dict[str, None], layers: Any, size: int
+    loaded: LoadedBackbone, names: Iterable[str], layers: Any, size: int
 ) -> dict[str, tuple[int, int, int]]:
     """Find (channels, height, width) of layers' maps, without computing values."""
     modules = _modules(loaded.spec)

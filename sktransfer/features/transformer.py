@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import validate_data
 
 from sktransfer.backbones.architecture import architecture_of
 from sktransfer.backbones.portable import weights_from_bytes, weights_to_bytes
 from sktransfer.backbones.weights import LoadedBackbone, load_backbone
-from sktransfer.features.device import n_usable_cores, resolve_device, resolve_precision
+from sktransfer.features.device import n_usable_cores, resolve_device
 from sktransfer.features.engine import prepare
 from sktransfer.features.extraction import extract
 from sktransfer.features.plan import FeaturePlan
 from sktransfer.features.store import CacheInfo, open_store
 from sktransfer.features.taps import resolve_slots
-from sktransfer.images import as_image_sequence
 from sktransfer.parameters import check_choice, check_integer
+from sktransfer.validation import validate_images
 
 if TYPE_CHECKING:
     import os
@@ -66,7 +65,8 @@ class DeepFeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[m
         "auto" is the first of CUDA, MPS and CPU that is there.
     precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
         What the network computes in. "auto" is the half precision that the device has hardware
-        for, and float32 elsewhere. Features are float32 always.
+        for, if this network's features of trial images are those of float32 up to a cosine of
+        0.9995, and float32 elsewhere. Features are float32 always.
     batch_size : int, default=32
         Images that go through the network together.
     num_workers : int or "auto", default="auto"
@@ -203,10 +203,7 @@ class DeepFeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[m
         batch_size, n_workers = self._check_parameters()
         images = self._images(X, reset=False)
         loaded, plan = self._ready()
-        device = resolve_device(self.device)
-        precision = resolve_precision(self.precision, device)
-        plan = plan if plan.precision == precision else replace(plan, precision=precision)
-        engine = prepare(loaded, device, precision, plan.slots)
+        engine = prepare(loaded, resolve_device(self.device), self.precision, plan.slots)
         store = open_store(self.cache)
         with tqdm(total=len(images), disable=not self.verbose, unit="image") as bar:
             found = extract(
@@ -276,13 +273,13 @@ class DeepFeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[m
         )
 
     def _images(self, X: Any, *, reset: bool) -> ImageSequence:
-        """Validate tables of numbers as scikit-learn does, and wrap everything as images."""
-        if _is_table(X):
-            finite = True if self.on_error == "raise" else "allow-nan"
-            X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=finite)
-        elif hasattr(X, "columns"):
-            validate_data(self, X, reset=reset, skip_check_array=True)
-        return as_image_sequence(X, image_shape=self.image_shape)
+        return validate_images(
+            self,
+            X,
+            image_shape=self.image_shape,
+            reset=reset,
+            allow_nan=self.on_error != "raise",
+        )
 
     def _load(self) -> LoadedBackbone:
         return load_backbone(self.backbone, self.weights, random_state=self.random_state)
@@ -293,14 +290,16 @@ class DeepFeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[m
             preprocessing = preprocessing.with_size(int(self.image_size))
         if isinstance(self.image_shape, str):  # a row of numbers has no proportions to keep
             preprocessing = replace(preprocessing, fit="squash", resize=preprocessing.crop)
+        slots = resolve_slots(loaded, self.layers, self.pooling, preprocessing.crop)
+        engine = prepare(loaded, resolve_device(self.device), self.precision, slots)
         return FeaturePlan(
             backbone=loaded.spec.name,
             weights=loaded.weights,
             digest=loaded.digest,
             architecture=architecture_of(loaded.module),
             preprocessing=preprocessing,
-            precision=resolve_precision(self.precision, resolve_device(self.device)),
-            slots=resolve_slots(loaded, self.layers, self.pooling, preprocessing.crop),
+            precision=engine.precision,
+            slots=slots,
         )
 
     def _ready(self) -> tuple[LoadedBackbone, FeaturePlan]:
@@ -346,23 +345,3 @@ class DeepFeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[m
         tags.input_tags.allow_nan = self.on_error != "raise"
         tags.transformer_tags.preserves_dtype = []
         return tags
-
-
-def _is_table(X: Any) -> bool:
-    """Tell whether `X` has two dimensions and holds numbers."""
-    if hasattr(X, "columns") and hasattr(X, "to_numpy"):
-        first = X.to_numpy()[:1]
-        return first.ndim == 2 and (
-            first.shape[1] != 1 or _is_number(first.flat[0] if first.size else 0)
-        )
-    if isinstance(X, list | tuple):
-        return bool(X) and isinstance(X[0], list | tuple) and bool(X[0]) and _is_number(X[0][0])
-    if hasattr(X, "__array__") and not hasattr(X, "__getitem__"):
-        X = np.asarray(X)
-    if not isinstance(X, np.ndarray) or X.ndim != 2:
-        return False
-    return X.dtype.kind in "buifc" or (X.dtype.kind == "O" and X.shape[1] > 1)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Number | np.number | np.bool_)

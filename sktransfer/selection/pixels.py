@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from sktransfer.images import as_image_sequence
+from sktransfer.parameters import check_integer
+from sktransfer.validation import validate_images
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
     from sklearn.utils import Tags
 
-    from sktransfer.images import ImageShape
+    from sktransfer.images import ImageSequence, ImageShape
 
 __all__ = ["PixelTransformer"]
 
@@ -63,7 +63,7 @@ class PixelTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc] #
             The estimator itself.
         """
         self._check_size()
-        as_image_sequence(X, image_shape=self.image_shape)
+        self._images(X, reset=True)
         return self
 
     def transform(self, X: Any) -> NDArray[np.float32]:
@@ -80,7 +80,7 @@ class PixelTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc] #
             Pixels in 0..1, row by row, the three channels of a pixel side by side.
         """
         size = self._check_size()
-        images = as_image_sequence(X, image_shape=self.image_shape)
+        images = self._images(X, reset=False)
         rows = np.empty((len(images), size * size * 3), dtype=np.float32)
         for row in range(len(images)):
             image = images.decode(row, images.read(row), min_size=size)
@@ -110,7 +110,6 @@ class PixelTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc] #
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.requires_fit = False
-        tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True
         tags.input_tags.string = True
         tags.transformer_tags.preserves_dtype = []
@@ -119,10 +118,8 @@ class PixelTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc] #
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
+    def _images(self, X: Any, *, reset: bool) -> ImageSequence:
+        return validate_images(self, X, image_shape=self.image_shape, reset=reset, allow_nan=False)
+
     def _check_size(self) -> int:
-        size = self.size
-        if isinstance(size, bool) or not isinstance(size, Integral):
-            raise TypeError(f"size={size!r} must be an int, the side of the image in pixels.")
-        if size < 1:
-            raise ValueError(f"size={size!r} must be at least 1, the side of the image in pixels.")
-        return int(size)
+        return check_integer("size", self.size, 1, "the side of the image in pixels")

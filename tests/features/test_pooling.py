@@ -1,0 +1,74 @@
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+
+from sktransfer.exceptions import UnknownPoolingError
+from sktransfer.features.pooling import pool_map, pooled_width
+
+HOWS = ["avg", "max", "avgmax", "gem", "flatten"]
+
+
+def _by_hand(array, how):
+    """What each pooling is by definition, in float64."""
+    array = array.astype(np.float64)
+    if how == "avg":
+        return array.mean((2, 3))
+    if how == "max":
+        return array.max((2, 3))
+    if how == "avgmax":
+        return np.concatenate([array.mean((2, 3)), array.max((2, 3))], 1)
+    if how == "gem":
+        return (np.maximum(array, 1e-6) ** 3).mean((2, 3)) ** (1 / 3)
+    return array.reshape(len(array), -1)
+
+
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@settings(max_examples=20, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 8), st.integers(1, 8)),
+    seed=st.integers(0, 100),
+)
+def test_pooling_is_what_its_definition_says(how, layout, shape, seed):
+    array = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+    pooled = pool_map(torch.from_numpy(array).contiguous(memory_format=layout), how)
+    np.testing.assert_allclose(pooled.numpy(), _by_hand(array, how), rtol=1e-4, atol=1e-6)
+    assert pooled.shape[1] == pooled_width(how, *shape[1:])
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_dtype_is_kept_and_sums_do_not_lose_digits(how):
+    feature_map = torch.rand(2, 8, 56, 56, generator=torch.Generator().manual_seed(0))
+    pooled = pool_map(feature_map.bfloat16().contiguous(memory_format=torch.channels_last), how)
+    assert pooled.dtype == torch.bfloat16
+    expected = _by_hand(feature_map.bfloat16().float().numpy(), how)
+    # Two roundings to bfloat16; summing 3,136 cells in bfloat16 would be off by half.
+    np.testing.assert_allclose(pooled.float().numpy(), expected, rtol=0.01)
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_the_result_is_a_new_tensor(how):
+    feature_map = torch.ones(2, 3, 1, 1)
+    pooled = pool_map(feature_map, how)
+    feature_map.zero_()  # as an in-place ReLU would
+    assert (pooled == 1).all()
+
+
+def test_a_pattern_moved_elsewhere_changes_nothing_but_flatten():
+    feature_map = torch.rand(1, 4, 6, 6)
+    moved = feature_map.roll((2, 3), (2, 3))
+    for how in HOWS[:-1]:
+        torch.testing.assert_close(pool_map(moved, how), pool_map(feature_map, how))
+    assert not torch.equal(pool_map(moved, "flatten"), pool_map(feature_map, "flatten"))
+
+
+def test_an_unknown_pooling_names_the_nearest():
+    with pytest.raises(UnknownPoolingError, match=r"pooling='maxx' is not .*Nearest: 'max'\."):
+        pool_map(torch.ones(1, 1, 2, 2), "maxx")
+
+
+def test_a_map_of_three_axes_is_refused():
+    with pytest.raises(ValueError, match=r"feature_map has the shape \(2, 3, 4\)"):
+        pool_map(torch.ones(2, 3, 4))

@@ -1,0 +1,89 @@
+"""Every estimator against scikit-learn's own checks and one contract of our own."""
+
+import inspect
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import SkipTestWarning
+from sklearn.utils.estimator_checks import check_estimator
+
+from sktransfer import DeepFeatureTransformer
+from sktransfer.selection import PixelTransformer
+
+# Each with parameters under which scikit-learn's tables of random numbers are images.
+ESTIMATORS = [
+    DeepFeatureTransformer(backbone="tiny", image_shape="row"),
+    PixelTransformer(size=4, image_shape="row"),
+]
+
+# The names of scikit-learn's checks that cannot run here, with the reason. None may fail.
+SKIPPED = {"check_array_api_input": "needs the environment variable SCIPY_ARRAY_API"}
+
+each = pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e).__name__)
+
+
+@each
+def test_scikit_learns_checks_pass(estimator):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SkipTestWarning)
+        results = check_estimator(estimator, on_fail=None)
+    others = {r["check_name"]: repr(r["exception"]) for r in results if r["status"] != "passed"}
+    assert set(others) <= set(SKIPPED), others
+    assert len(results) > 30
+
+
+@each
+def test_parameters_after_the_first_are_keyword_only_and_kept_as_they_are(estimator):
+    first, *others = inspect.signature(type(estimator)).parameters.values()
+    assert first.kind is first.POSITIONAL_OR_KEYWORD
+    assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in others)
+    for parameter in (first, *others):
+        marker = object()
+        made = type(estimator)(**{parameter.name: marker})
+        assert getattr(made, parameter.name) is marker
+
+
+@each
+def test_every_parameter_is_documented_with_the_default_it_has(estimator):
+    documentation = inspect.getdoc(type(estimator))
+    for parameter in inspect.signature(type(estimator)).parameters.values():
+        lines = [
+            line for line in documentation.splitlines() if line.split(" : ")[0] == parameter.name
+        ]
+        assert len(lines) == 1, parameter.name
+        default = parameter.default
+        shown = f'"{default}"' if isinstance(default, str) else repr(default)
+        assert lines[0].endswith(f"default={shown}")
+
+
+@each
+@pytest.mark.parametrize("kind", ["images", "colour", "list", "rows"])
+def test_every_kind_of_x_keeps_its_rows_and_gives_float32(estimator, kind, digits):
+    images = digits.X[:6]
+    X = {
+        "images": images,
+        "colour": np.repeat(images[..., None], 3, axis=3),
+        "list": list(images),
+        "rows": images.reshape(6, -1),
+    }[kind]
+    features = clone(estimator).set_params(image_shape=None).fit(X).transform(X)
+    assert features.shape[0] == 6
+    assert features.dtype == np.float32
+    assert len(np.unique(features, axis=0)) == 6
+
+
+@each
+def test_an_empty_x_is_refused(estimator):
+    with pytest.raises(ValueError, match=r"0 sample\(s\)"):
+        clone(estimator).fit(np.empty((0, 8, 8), np.uint8))
+
+
+@each
+def test_a_copy_knows_its_columns(estimator, digits):
+    fitted = clone(estimator).set_params(image_shape=None).fit(digits.X[:3])
+    names = fitted.get_feature_names_out()
+    assert len(names) == fitted.transform(digits.X[:3]).shape[1] == len(set(names))
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(fitted)).get_feature_names_out(), names)

@@ -7,18 +7,19 @@ import math
 import threading
 import warnings
 import weakref
+from collections import OrderedDict
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sktransfer.exceptions import DeviceWarning
 from sktransfer.features.device import candidate_precisions
 from sktransfer.features.folding import fold_batchnorms
-from sktransfer.features.pooling import pool_map
-from sktransfer.features.taps import as_map, run_tapped
+from sktransfer.features.fusion import fused_graph
+from sktransfer.features.taps import Tapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,36 +33,41 @@ __all__ = ["Engine", "prepare"]
 
 # A network is made ready once in a process, and one forward pass runs at a time: hooks belong to
 # the network, and two passes that share the cores are slower than one after the other.
-_ready: weakref.WeakKeyDictionary[nn.Module, dict[tuple[object, ...], Engine]] = (
+_ready: weakref.WeakKeyDictionary[nn.Module, OrderedDict[object, Engine]] = (
     weakref.WeakKeyDictionary()
 )
 _lock = threading.RLock()
 
 _FAITHFUL = 0.9995  # smallest cosine to float32, of trial images, that "auto" accepts
+_EQUAL = 1 - 1e-6  # the same, of two ways to compute in float32
+_MAX_READY = 8  # of one network
 
 
 @dataclass(frozen=True, eq=False)
 class Engine:
-    """A network on its device.
+    """A network on its device, for certain slots.
 
     Parameters
     ----------
-    module : nn.Module
-        In eval mode; batch norms folded, channels last.
+    network : nn.Module
+        From a batch to the pooled vectors of each slot.
     spec : BackboneSpec
         What it is.
+    slots : tuple of Slot
+        What is pooled; the network runs no further than the deepest.
     device : torch.device
         Where it is.
     precision : {"float32", "bfloat16", "float16"}
-        What it computes in; float32 if the network cannot do what was asked for.
+        What it computes in.
     """
 
-    module: nn.Module
+    network: nn.Module
     spec: BackboneSpec
+    slots: tuple[Slot, ...]
     device: torch.device
     precision: str
 
-    def run(self, pixels: Tensor, slots: Sequence[Slot], preprocessing: Preprocessing) -> Tensor:
+    def run(self, pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
         """Compute the features of a batch.
 
         If the memory of a GPU does not hold the batch, it is halved, and a `DeviceWarning` says so.
@@ -70,8 +76,6 @@ class Engine:
         ----------
         pixels : Tensor of shape (batch, height, width, 3), dtype uint8
             On the CPU.
-        slots : sequence of Slot
-            What to pool; the network runs no further than the deepest.
         preprocessing : Preprocessing
             Whose normalisation is applied.
 
@@ -82,7 +86,8 @@ class Engine:
         """
         try:
             with _lock, torch.inference_mode():
-                return self._run(pixels, slots, preprocessing).cpu()
+                batch = preprocessing.normalize(pixels.to(self.device, non_blocking=True))
+                return torch.cat(self.network(batch.to(getattr(torch, self.precision))), 1).cpu()
         except torch.OutOfMemoryError:
             if len(pixels) == 1:
                 raise
@@ -96,17 +101,12 @@ class Engine:
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeviceWarning)
-            parts = [self.run(part, slots, preprocessing) for part in torch.split(pixels, half)]
+            parts = [self.run(part, preprocessing) for part in torch.split(pixels, half)]
         return torch.cat(parts)
-
-    def _run(self, pixels: Tensor, slots: Sequence[Slot], preprocessing: Preprocessing) -> Tensor:
-        batch = preprocessing.normalize(pixels.to(self.device, non_blocking=True))
-        pooled = _pooled(self.module, batch.to(getattr(torch, self.precision)), slots, self.spec)
-        return torch.cat(pooled, 1)
 
 
 def prepare(
-    loaded: LoadedBackbone, device: torch.device, precision: str, slots: Sequence[Slot]
+    loaded: LoadedBackbone, device: torch.device, precision: str, slots: tuple[Slot, ...]
 ) -> Engine:
     """Make a network ready for a device, or return it if that has been done.
 
@@ -120,53 +120,70 @@ def prepare(
         What it is to compute in. "auto" is the fastest that gives, of images made for this purpose,
         the features of float32 up to a cosine of 0.9995. If the network cannot compute in what was
         asked for, it computes in float32 and a `DeviceWarning` says so.
-    slots : sequence of Slot
-        Whose modules' outputs must not be folded away.
+    slots : tuple of Slot
+        What is to be pooled.
     """
-    stages = {stage.modules[-1] for stage in loaded.spec.stages}
-    taps = tuple(sorted({slot.module for slot in slots} - stages))
-    key = (str(device), precision, taps)
-    with _lock, torch.inference_mode(False):
-        engines = _ready.setdefault(loaded.module, {})
+    key = (str(device), precision, slots)
+    with _lock, torch.inference_mode(False), torch.no_grad():
+        engines = _ready.setdefault(loaded.module, OrderedDict())
         if key not in engines:
             engines[key] = _prepared(loaded, device, precision, slots)
+            while len(engines) > _MAX_READY:
+                engines.popitem(last=False)
+        engines.move_to_end(key)
         return engines[key]
 
 
 def _prepared(
-    loaded: LoadedBackbone, device: torch.device, precision: str, slots: Sequence[Slot]
+    loaded: LoadedBackbone, device: torch.device, precision: str, slots: tuple[Slot, ...]
 ) -> Engine:
-    images = _trial_images(loaded.spec.preprocessing.crop)
-
-    def run(module: nn.Module) -> list[Tensor]:
-        sample = images.to(next(module.parameters(), images))
-        with torch.no_grad():
-            return [values.cpu() for values in _pooled(module, sample, slots, loaded.spec)]
-
-    folded = fold_batchnorms(loaded.module, run, sorted({slot.module for slot in slots}))
-    expected = run(folded)
+    spec, images = loaded.spec, _trial_images(loaded.spec.preprocessing.crop)
+    plain = fold_batchnorms(
+        loaded.module, lambda module: Tapped(module, slots, spec)(images), [s.module for s in slots]
+    )
+    expected = Tapped(plain, slots, spec)(images)
+    network = _fused(plain, slots, spec, images, expected) if device.type == "cpu" else None
+    network = network or Tapped(plain, slots, spec)
     reason = ""
     for candidate in candidate_precisions(precision, device):
-        module = _converted(folded, getattr(torch, candidate)).to(device)
+        converted = _converted(network, getattr(torch, candidate)).to(device)
         if candidate == "float32":
-            break
+            return Engine(converted, spec, slots, device, candidate)
         try:
-            cosine = _smallest_cosine(run(module), expected)
+            batch = images.to(device, getattr(torch, candidate))
+            cosine = _smallest_cosine(converted(batch), expected)
         except (RuntimeError, TypeError, ValueError) as exc:
             reason = str(exc).splitlines()[0]
             continue
         if cosine >= _FAITHFUL or (precision != "auto" and math.isfinite(cosine)):
-            return Engine(module, loaded.spec, device, candidate)
-        reason = reason or "its features would not be finite"
-    if precision not in ("auto", "float32"):
-        warnings.warn(
-            f"{loaded.spec.name} cannot compute in {precision} ({reason}); it computes in float32. "
-            "Set precision='float32' to ask for that.",
-            DeviceWarning,
-            stacklevel=2,
-        )
-        module = _converted(folded, torch.float32).to(device)
-    return Engine(module, loaded.spec, device, "float32")
+            return Engine(converted, spec, slots, device, candidate)
+        reason = "its features would not be finite"
+    warnings.warn(
+        f"{spec.name} cannot compute in {precision} ({reason}); it computes in float32. "
+        "Set precision='float32' to ask for that.",
+        DeviceWarning,
+        stacklevel=2,
+    )
+    converted = _converted(network, torch.float32).to(device)
+    return Engine(converted, spec, slots, device, "float32")
+
+
+def _fused(
+    module: nn.Module,
+    slots: Sequence[Slot],
+    spec: BackboneSpec,
+    images: Tensor,
+    expected: Sequence[Tensor],
+) -> nn.Module | None:
+    """Fuse the network's graph; None if it has none, or computes something else."""
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return None
+    try:
+        fused = fused_graph(module, slots, spec)
+        given = fused(images.contiguous(memory_format=torch.channels_last))
+    except Exception:  # noqa: BLE001 - whatever keeps torch.fx from tracing somebody's network
+        return None
+    return fused if _smallest_cosine(given, expected) >= _EQUAL else None
 
 
 def _trial_images(size: int, n_images: int = 4) -> Tensor:
@@ -182,11 +199,16 @@ def _trial_images(size: int, n_images: int = 4) -> Tensor:
 
 
 def _smallest_cosine(given: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
-    """Compare the features of each image; NaN if one is not finite."""
-    cosines = [
-        torch.cosine_similarity(a, b, dim=1).min() for a, b in zip(given, expected, strict=True)
-    ]
-    return min((cosine.item() for cosine in cosines), key=lambda c: (math.isfinite(c), c))
+    """Compare the features of each image in each slot; NaN if one is not finite."""
+    smallest = 1.0
+    for a, b in zip(given, expected, strict=True):
+        # Of unit length in float64: torch's cosine takes very short vectors for zero.
+        one, other = (F.normalize(v.double().cpu(), dim=1, eps=1e-300) for v in (a, b))
+        cosine = (one * other).sum(1).min().item() if b.any() else float(not a.any())
+        if not math.isfinite(cosine):
+            return math.nan
+        smallest = min(smallest, cosine)
+    return smallest
 
 
 def _converted(module: nn.Module, dtype: torch.dtype) -> nn.Module:
@@ -201,18 +223,3 @@ def _converted(module: nn.Module, dtype: torch.dtype) -> nn.Module:
                     wrap = isinstance(value, nn.Parameter)
                     tensors[name] = nn.Parameter(converted, False) if wrap else converted  # type: ignore[assignment]
     return module.to(memory_format=torch.channels_last).eval()
-
-
-def _pooled(
-    module: nn.Module, batch: Tensor, slots: Sequence[Slot], spec: BackboneSpec
-) -> list[Tensor]:
-    """Pool inside the hooks, because in-place layers overwrite maps and vectors are small."""
-    found: dict[Slot, Tensor] = {}
-
-    def take(path: str, output: Tensor) -> None:
-        for slot in slots:
-            if slot.module == path:
-                found[slot] = pool_map(as_map(output, spec), slot.pooling).float()
-
-    run_tapped(module, batch, {slot.module: partial(take, slot.module) for slot in slots})
-    return [found[slot] for slot in slots]

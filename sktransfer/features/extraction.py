@@ -6,7 +6,7 @@ import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -14,7 +14,6 @@ import torch
 
 from sktransfer.exceptions import ImageDecodeError, ImageWarning
 from sktransfer.features.store import Record, Store, content_key, context_key
-from sktransfer.features.taps import standard_slots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -82,9 +81,7 @@ def extract(
     engine : Engine
         What computes it.
     store : Store or None
-        Where features of images are looked up and kept. With one, a pass through the network
-        computes the average and maximum of every stage, so that other layers and poolings are
-        found later; with None, only what the plan asks for, and no deeper.
+        Where all that the engine computes of an image is looked up and kept.
     batch_size : int
         Images that go through the network together.
     n_workers : int
@@ -131,9 +128,9 @@ class _Run:
         self._images, self._plan, self._engine, self._store = images, plan, engine, store
         self._found, self._on_error = found, on_error
         self._in_parallel, self._progress = in_parallel, progress
-        self._slots = plan.slots if store is None else _bundle(engine, plan)
-        self._columns = _columns(plan.slots, self._slots)
-        self._context = context_key(plan, engine.precision, self._slots)
+        self._width = sum(slot.width for slot in engine.slots)
+        self._columns = _columns(plan.slots, engine.slots)
+        self._context = context_key(plan, engine.precision, engine.slots)
 
     def look_up(self, rows: range, waiting: dict[object, _Task]) -> None:
         """Read some rows, fill in those that the store has, and queue the others."""
@@ -154,7 +151,7 @@ class _Run:
                 new.append((row, payload, key))
         records = self._store.get_many([key for _, _, key in new])
         for (row, payload, key), record in zip(new, records, strict=True):
-            if record is not None and len(record.vector) == sum(slot.width for slot in self._slots):
+            if record is not None and len(record.vector) == self._width:
                 self._fill([row], record.vector)
             elif key in waiting:
                 waiting[key].rows.append(row)
@@ -173,7 +170,7 @@ class _Run:
         if not good:
             return
         batch = torch.from_numpy(np.stack([pixels for _, pixels in good]))
-        vectors = self._engine.run(batch, self._slots, self._plan.preprocessing).numpy()
+        vectors = self._engine.run(batch, self._plan.preprocessing).numpy()
         seconds = (time.perf_counter() - start) / len(good)
         for (task, _), vector in zip(good, vectors, strict=True):
             self._fill(task.rows, vector)
@@ -210,7 +207,7 @@ class _Run:
         if self._on_error == "warn":
             warnings.warn(str(content), ImageWarning, stacklevel=2)
         self._found.failed.append(row)
-        self._fill([row], np.full(sum(slot.width for slot in self._slots), np.nan, np.float32))
+        self._fill([row], np.full(self._width, np.nan, np.float32))
         return False
 
     def _fill(self, rows: list[int], vector: NDArray[np.float32]) -> None:
@@ -219,22 +216,6 @@ class _Run:
             for target, source in self._columns:
                 out[target] = vector[source]
         self._progress(len(rows))
-
-
-def _bundle(engine: Engine, plan: FeaturePlan) -> tuple[Slot, ...]:
-    """Widen what is asked for to what a store keeps of every image."""
-    standard = standard_slots(engine.spec)
-    places = {(slot.module, slot.pooling) for slot in standard}
-    if all((slot.module, slot.pooling) in places for slot in plan.slots):
-        return standard
-    kept = {slot for slot in plan.slots if slot.pooling == "flatten"}
-    kept |= {
-        replace(slot, pooling=how)
-        for slot in plan.slots
-        if slot.pooling != "flatten"
-        for how in ("avg", "max", "gem")
-    }
-    return tuple(sorted(kept, key=lambda slot: (slot.module, slot.pooling)))
 
 
 def _columns(wanted: Sequence[Slot], kept: Sequence[Slot]) -> list[tuple[slice, slice]]:

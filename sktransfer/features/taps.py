@@ -6,6 +6,8 @@ import copy
 import difflib
 from collections import Counter
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +17,15 @@ from torch import Tensor, nn
 from sktransfer.backbones.spec import trace_shapes
 from sktransfer.exceptions import UnknownLayerError
 from sktransfer.features.plan import Slot
-from sktransfer.features.pooling import PARTS, check_pooling, pooled_width
+from sktransfer.features.pooling import PARTS, check_pooling, pool_map, pooled_width
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from sktransfer.backbones.spec import BackboneSpec
     from sktransfer.backbones.weights import LoadedBackbone
 
-__all__ = ["as_map", "resolve_slots", "run_tapped", "standard_slots"]
+__all__ = ["Tapped", "as_map", "kept_slots", "resolve_slots", "run_tapped", "standard_slots"]
 
 _GEM_STAGES = 2  # the maps of earlier stages are so large that this pooling would cost time
 
@@ -97,6 +99,58 @@ def standard_slots(spec: BackboneSpec) -> tuple[Slot, ...]:
     ]
     late = stages[-_GEM_STAGES:]
     return (*slots, *(Slot(stage.name, "gem", stage.modules[-1], width) for stage, width in late))
+
+
+def kept_slots(spec: BackboneSpec, asked: tuple[Slot, ...]) -> tuple[Slot, ...]:
+    """Widen what is asked for to what a store keeps of every image.
+
+    Usually `standard_slots`; for other layers, every pooling of these.
+    """
+    standard = standard_slots(spec)
+    places = {(slot.module, slot.pooling) for slot in standard}
+    if all((slot.module, slot.pooling) in places for slot in asked):
+        return standard
+    kept = {slot for slot in asked if slot.pooling == "flatten"}
+    kept |= {
+        replace(slot, pooling=how)
+        for slot in asked
+        if slot.pooling != "flatten"
+        for how in ("avg", "max", "gem")
+    }
+    return tuple(sorted(kept, key=lambda slot: (slot.module, slot.pooling)))
+
+
+class Tapped(nn.Module):
+    """A network that gives pooled vectors of its layers, through hooks put on for each pass.
+
+    Parameters
+    ----------
+    module : nn.Module
+        The network.
+    slots : sequence of Slot
+        What is pooled. The network runs no further than the deepest.
+    spec : BackboneSpec
+        Of the network.
+    """
+
+    def __init__(self, module: nn.Module, slots: Sequence[Slot], spec: BackboneSpec) -> None:
+        super().__init__()
+        self.module, self.slots, self.spec = module, tuple(slots), spec
+
+    def forward(self, batch: Tensor) -> tuple[Tensor, ...]:
+        """Map (batch, 3, height, width) to vectors (batch, width of the slot), float32."""
+        found: dict[Slot, Tensor] = {}
+
+        # Inside the hook, because in-place layers overwrite maps and vectors are small.
+        def take(module: str, output: Tensor) -> None:
+            for slot in self.slots:
+                if slot.module == module:
+                    found[slot] = pool_map(as_map(output, self.spec), slot.pooling).float()
+
+        taps = {slot.module: partial(take, slot.module) for slot in self.slots}
+        with torch.no_grad():
+            run_tapped(self.module, batch, taps)
+        return tuple(found[slot] for slot in self.slots)
 
 
 def run_tapped(

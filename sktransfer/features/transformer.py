@@ -17,7 +17,7 @@ from sktransfer.features.engine import prepare
 from sktransfer.features.extraction import extract
 from sktransfer.features.plan import FeaturePlan
 from sktransfer.features.store import CacheInfo, open_store
-from sktransfer.features.taps import resolve_slots
+from sktransfer.features.taps import kept_slots, resolve_slots
 from sktransfer.parameters import check_choice, check_integer
 from sktransfer.validation import validate_images
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
     from sklearn.utils import Tags
 
+    from sktransfer.features.engine import Engine
+    from sktransfer.features.plan import Slot
     from sktransfer.images import ImageSequence, ImageShape
 
 __all__ = ["DeepFeatureTransformer"]
@@ -203,7 +205,7 @@ class DeepFeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[m
         batch_size, n_workers = self._check_parameters()
         images = self._images(X, reset=False)
         loaded, plan = self._ready()
-        engine = prepare(loaded, resolve_device(self.device), self.precision, plan.slots)
+        engine = self._engine(loaded, plan.slots)
         store = open_store(self.cache)
         with tqdm(total=len(images), disable=not self.verbose, unit="image") as bar:
             found = extract(
@@ -291,16 +293,20 @@ class DeepFeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[m
         if isinstance(self.image_shape, str):  # a row of numbers has no proportions to keep
             preprocessing = replace(preprocessing, fit="squash", resize=preprocessing.crop)
         slots = resolve_slots(loaded, self.layers, self.pooling, preprocessing.crop)
-        engine = prepare(loaded, resolve_device(self.device), self.precision, slots)
         return FeaturePlan(
             backbone=loaded.spec.name,
             weights=loaded.weights,
             digest=loaded.digest,
             architecture=architecture_of(loaded.module),
             preprocessing=preprocessing,
-            precision=engine.precision,
+            precision=self._engine(loaded, slots).precision,
             slots=slots,
         )
+
+    def _engine(self, loaded: LoadedBackbone, slots: tuple[Slot, ...]) -> Engine:
+        """Make the network ready for what is asked, and for what the store keeps beside it."""
+        kept = slots if self.cache is None else kept_slots(loaded.spec, slots)
+        return prepare(loaded, resolve_device(self.device), self.precision, kept)
 
     def _ready(self) -> tuple[LoadedBackbone, FeaturePlan]:
         """Return the network and the plan: of `fit`, or made now and not kept."""

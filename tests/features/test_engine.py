@@ -144,7 +144,8 @@ def test_one_image_that_does_not_fit_is_an_error(digits):
     )
     loaded = features._ready()[0]
     engine = prepare(loaded, CPU, "float32", features.plan_.slots)
-    engine.module.n_fit = 0
+    full = next(part for part in engine.network.modules() if isinstance(part, _Full))
+    full.n_fit = 0
     with pytest.warns(DeviceWarning), pytest.raises(torch.OutOfMemoryError):
         features.transform(digits.X[:2])
 

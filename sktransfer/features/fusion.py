@@ -1,0 +1,209 @@
+"""Fusion: the graph of a network, in which convolutions take activations and sums along.
+
+On a CPU, activations and sums after a convolution read and write whole maps, which costs as much time
+as the convolution itself. oneDNN applies both while it writes the convolution's output. The graph comes
+from `torch.fx`; a network that cannot be traced, or whose graph does not compute the same, runs as it is.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+from torchvision.models.feature_extraction import NodePathTracer
+from torchvision.ops import StochasticDepth
+
+from sktransfer.features.pooling import pool_map
+from sktransfer.features.taps import as_map
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sktransfer.backbones.spec import BackboneSpec
+    from sktransfer.features.plan import Slot
+
+__all__ = ["fused_graph"]
+
+# What oneDNN calls an activation, and its parameters.
+_ACTIVATIONS: dict[type[nn.Module], tuple[str, list[float]]] = {
+    nn.ReLU: ("relu", []),
+    nn.ReLU6: ("hardtanh", [0.0, 6.0]),
+    nn.Hardswish: ("hardswish", []),
+    nn.SiLU: ("swish", []),
+    nn.Sigmoid: ("sigmoid", []),
+}
+_RELUS = (F.relu, torch.relu, F.relu_)
+_SUMS = (operator.add, operator.iadd, torch.add)
+_IDLE = (nn.Identity, nn.Dropout, StochasticDepth)  # do nothing in inference mode
+
+
+def fused_graph(module: nn.Module, slots: Sequence[Slot], spec: BackboneSpec) -> fx.GraphModule:
+    """Trace a network up to its deepest tap and fuse what follows convolutions.
+
+    Parameters
+    ----------
+    module : nn.Module
+        In eval mode, float32, on the CPU. Its weights are shared, not copied.
+    slots : sequence of Slot
+        What is pooled, each right after its layer has run.
+    spec : BackboneSpec
+        Of the network.
+
+    Returns
+    -------
+    GraphModule
+        From a batch to a tuple with the pooled vectors of each slot.
+
+    Raises
+    ------
+    Exception
+        Of whatever kind, if torch.fx cannot trace the network.
+    """
+    tracer = NodePathTracer(param_shapes_constant=True)
+    graph = tracer.trace(module)
+    traced = fx.GraphModule(module, graph)
+    _pool_at_taps(traced, tracer.node_to_qualname, slots, spec)
+    traced.graph.eliminate_dead_code()  # what comes after the deepest tap
+    _skip_idle(traced)
+    graph = traced.graph
+    for node in list(graph.nodes):
+        if node.op == "call_module" and _can_fuse(traced.get_submodule(node.target)):
+            _fuse(traced, node)
+    for node in list(graph.nodes):
+        _replace_global_average(traced, node)
+    graph.eliminate_dead_code()
+    traced.delete_all_unused_submodules()
+    traced.recompile()
+    return traced.eval()
+
+
+class FusedConv(nn.Module):
+    """A convolution, a sum and an activation in one pass over the output.
+
+    Parameters
+    ----------
+    conv : nn.Conv2d
+        Its weights.
+    activation : str
+        Name that oneDNN has for it; "none" for none.
+    parameters : list of float
+        Of the activation.
+    """
+
+    def __init__(self, conv: nn.Conv2d, activation: str, parameters: list[float]) -> None:
+        super().__init__()
+        self.weight, self.bias = conv.weight, conv.bias
+        self.geometry = (list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups)
+        self.activation, self.parameters_ = activation, parameters
+
+    def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
+        """Map (batch, n_in, height, width) to (batch, n_out, ...); `other` is added before the activation."""
+        convolve: Any = torch.ops.mkldnn._convolution_pointwise
+        args = (self.weight, self.bias, *self.geometry)
+        if other is None:
+            alone: Tensor = convolve(x, *args, self.activation, self.parameters_, "")
+            return alone
+        unary = None if self.activation == "none" else self.activation
+        out: Tensor = convolve.binary(x, other, *args, "add", 1.0, unary, self.parameters_, "")
+        return out
+
+
+class _Pool(nn.Module):
+    """The pooling of one slot as a part of the graph."""
+
+    def __init__(self, how: str, spec: BackboneSpec) -> None:
+        super().__init__()
+        self.how, self.spec = how, spec
+
+    def forward(self, output: Tensor) -> Tensor:
+        return pool_map(as_map(output, self.spec), self.how).float()
+
+
+def _pool_at_taps(
+    traced: fx.GraphModule, names: dict[fx.Node, str], slots: Sequence[Slot], spec: BackboneSpec
+) -> None:
+    """Pool each tapped map right after it is there, before an in-place layer can change it."""
+    pooled = []
+    for i, slot in enumerate(slots):
+        inside = [node for node, name in names.items() if f"{name}.".startswith(f"{slot.module}.")]
+        traced.add_submodule(f"pool_{i}", _Pool(slot.pooling, spec))
+        with traced.graph.inserting_after(inside[-1]):
+            pooled.append(traced.graph.call_module(f"pool_{i}", (inside[-1],)))
+    output = next(node for node in traced.graph.nodes if node.op == "output")
+    output.args = (tuple(pooled),)
+
+
+def _skip_idle(traced: fx.GraphModule) -> None:
+    for node in list(traced.graph.nodes):
+        idle = node.op == "call_module" and isinstance(traced.get_submodule(node.target), _IDLE)
+        if idle or (node.op == "call_function" and node.target is F.dropout):
+            node.replace_all_uses_with(node.args[0])
+            traced.graph.erase_node(node)
+
+
+def _can_fuse(module: nn.Module) -> bool:
+    return (
+        type(module) is nn.Conv2d
+        and module.padding_mode == "zeros"
+        and not isinstance(module.padding, str)
+    )
+
+
+def _fuse(traced: fx.GraphModule, node: fx.Node) -> None:
+    """Replace a convolution, and what follows it alone, by one call."""
+    conv = traced.get_submodule(str(node.target))
+    assert isinstance(conv, nn.Conv2d)  # the caller has looked
+    chain, args = [node], node.args
+    follower = _only_user(node)
+    if follower is not None and follower.target in _SUMS and not follower.kwargs:
+        others = [arg for arg in follower.args if arg is not node]
+        if len(others) == 1 and isinstance(others[0], fx.Node) and not _waits(others[0], traced):
+            chain, args = [node, follower], (*args, others[0])
+            follower = _only_user(follower)
+    activation = _activation(traced, follower)
+    if activation is not None and follower is not None:
+        chain.append(follower)
+    name = f"fused_{str(node.target).replace('.', '_')}"
+    traced.add_submodule(name, FusedConv(conv, *(activation or ("none", []))))
+    with traced.graph.inserting_before(chain[-1]):
+        fused = traced.graph.call_module(name, args)
+    chain[-1].replace_all_uses_with(fused)
+    for old in reversed(chain):
+        traced.graph.erase_node(old)
+
+
+def _waits(node: fx.Node, traced: fx.GraphModule) -> bool:
+    """Tell whether a term of a sum is a convolution whose turn to be fused with it is still to come."""
+    later = node.op == "call_module" and _can_fuse(traced.get_submodule(str(node.target)))
+    return later and _only_user(node) is not None
+
+
+def _only_user(node: fx.Node) -> fx.Node | None:
+    return next(iter(node.users)) if len(node.users) == 1 else None
+
+
+def _activation(traced: fx.GraphModule, node: fx.Node | None) -> tuple[str, list[float]] | None:
+    if node is None:
+        return None
+    if node.op == "call_module":
+        return _ACTIVATIONS.get(type(traced.get_submodule(str(node.target))))
+    return ("relu", []) if node.target in _RELUS else None
+
+
+def _replace_global_average(traced: fx.GraphModule, node: fx.Node) -> None:
+    """Let squeeze-and-excitation blocks average as `pool_map` does, which is much faster."""
+    if node.op != "call_module":
+        return
+    module = traced.get_submodule(str(node.target))
+    if isinstance(module, nn.AdaptiveAvgPool2d) and module.output_size in (1, (1, 1)):
+        with traced.graph.inserting_before(node):
+            average = traced.graph.call_function(_global_average, node.args)
+        node.replace_all_uses_with(average)
+        traced.graph.erase_node(node)
+
+
+def _global_average(x: Tensor, *_: Any) -> Tensor:
+    return pool_map(x, "avg")[:, :, None, None]

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from sktransfer.exceptions import DeviceWarning
 from sktransfer.features.device import candidate_precisions
 from sktransfer.features.folding import fold_batchnorms
-from sktransfer.features.fusion import fused_graph
+from sktransfer.features.fusion import fused_graph, pack_weights
 from sktransfer.features.taps import Tapped
 
 if TYPE_CHECKING:
@@ -128,6 +128,7 @@ def prepare(
         engines = _ready.setdefault(loaded.module, OrderedDict())
         if key not in engines:
             engines[key] = _prepared(loaded, device, precision, slots)
+            pack_weights(engines[key].network)
             while len(engines) > _MAX_READY:
                 engines.popitem(last=False)
         engines.move_to_end(key)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sktransfer.backbones.spec import BackboneSpec
     from sktransfer.features.plan import Slot
 
-__all__ = ["fused_graph"]
+__all__ = ["FusedConv", "fused_graph", "pack_weights"]
 
 # What oneDNN calls an activation, and its parameters.
 _ACTIVATIONS: dict[type[nn.Module], tuple[str, list[float]]] = {
@@ -93,14 +93,19 @@ class FusedConv(nn.Module):
         Of the activation.
     """
 
+    weight: Tensor
+
     def __init__(self, conv: nn.Conv2d, activation: str, parameters: list[float]) -> None:
         super().__init__()
         self.weight, self.bias = conv.weight, conv.bias
         self.geometry = (list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups)
         self.activation, self.parameters_ = activation, parameters
+        self.may_pack = False
 
     def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
         """Map (batch, n_in, height, width) to (batch, n_out, ...); `other` is added before the activation."""
+        if self.may_pack:
+            self._pack(x)
         convolve: Any = torch.ops.mkldnn._convolution_pointwise
         args = (self.weight, self.bias, *self.geometry)
         if other is None:
@@ -109,6 +114,28 @@ class FusedConv(nn.Module):
         unary = None if self.activation == "none" else self.activation
         out: Tensor = convolve.binary(x, other, *args, "add", 1.0, unary, self.parameters_, "")
         return out
+
+    def _pack(self, x: Tensor) -> None:
+        """Lay the weights out as oneDNN wants them, once instead of in every call."""
+        self.may_pack = False
+        try:
+            packed = torch.ops.mkldnn._reorder_convolution_weight(
+                self.weight.detach(), *self.geometry, list(x.shape)
+            )
+        except (AttributeError, RuntimeError):  # not in this version of torch
+            return
+        del self._parameters["weight"]
+        self.weight = packed
+
+
+def pack_weights(network: nn.Module) -> None:
+    """Let a network's fused convolutions pack their weights at the next pass.
+
+    Afterwards it can neither be copied nor converted.
+    """
+    for part in network.modules():
+        if isinstance(part, FusedConv):
+            part.may_pack = True
 
 
 class _Pool(nn.Module):

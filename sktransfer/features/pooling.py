@@ -123,9 +123,12 @@ def _maximum(feature_map: Tensor) -> Tensor:
 
 
 def _generalised_mean(feature_map: Tensor) -> Tensor:
-    positive = feature_map.float().clamp(min=_GEM_FLOOR)
-    mean = _average(positive * positive * positive)  # exponent 3, much faster than pow
-    return mean.pow(1 / _GEM_EXPONENT).to(feature_map.dtype)
+    dtype = feature_map.dtype
+    if dtype == torch.float16:  # which has no room for third powers
+        feature_map = feature_map.float()
+    positive = feature_map.clamp(min=_GEM_FLOOR)
+    mean = _average((positive * positive).mul_(positive))  # exponent 3, much faster than pow
+    return mean.float().pow(1 / _GEM_EXPONENT).to(dtype)
 
 
 def _every_cell(feature_map: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -97,8 +97,10 @@ def extract(
         If an image cannot be read and `on_error` is "raise".
     """
     found = Extraction(np.empty((len(images), plan.n_features), np.float32))
-    with _workers(n_workers) as in_parallel:
-        run = _Run(images, plan, engine, store, found, on_error, in_parallel, progress)
+    with _workers(n_workers) as in_parallel, _background(engine) as in_background:
+        run = _Run(
+            images, plan, engine, store, found, on_error, in_parallel, in_background, progress
+        )
         waiting: dict[object, _Task] = {}
         for start in range(0, len(images), batch_size):
             rows = range(start, min(start + batch_size, len(images)))
@@ -107,6 +109,7 @@ def extract(
                 run.compute([waiting.pop(key) for key in list(waiting)[:batch_size]])
         if waiting:
             run.compute(list(waiting.values()))
+        run.finish()
     found.failed.sort()
     return found
 
@@ -123,11 +126,14 @@ class _Run:
         found: Extraction,
         on_error: str,
         in_parallel: Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]],
+        in_background: Callable[..., Future[torch.Tensor]],
         progress: Callable[[int], Any],
     ) -> None:
         self._images, self._plan, self._engine, self._store = images, plan, engine, store
         self._found, self._on_error = found, on_error
         self._in_parallel, self._progress = in_parallel, progress
+        self._in_background = in_background
+        self._running: tuple[list[_Task], Future[torch.Tensor], float] | None = None
         self._width = sum(slot.width for slot in engine.slots)
         self._columns = _columns(plan.slots, engine.slots)
         self._context = context_key(plan, engine.precision, engine.slots)
@@ -143,10 +149,12 @@ class _Run:
         if self._store is None:
             waiting |= {row: _Task(payload, [row], None) for row, payload, _ in usable}
             return
+        known = {task.key: task for task in self._running[0]} if self._running else {}
         new = []
         for row, payload, key in usable:
-            if key in waiting:  # the same image a second time
-                waiting[key].rows.append(row)
+            task = waiting.get(key) or known.get(key)
+            if task is not None:  # the same image a second time
+                task.rows.append(row)
             else:
                 new.append((row, payload, key))
         records = self._store.get_many([key for _, _, key in new])
@@ -159,7 +167,7 @@ class _Run:
                 waiting[key] = _Task(payload, [row], key)
 
     def compute(self, tasks: list[_Task]) -> None:
-        """Decode a batch and send it through the network."""
+        """Decode a batch and send it through the network, which may end in the background."""
         start = time.perf_counter()
         decoded = self._in_parallel(self._decode, tasks)
         good = [
@@ -167,15 +175,27 @@ class _Run:
             for task, pixels in zip(tasks, decoded, strict=True)
             if all([self._ok(row, pixels) for row in task.rows])  # noqa: C419 - each row is noted
         ]
+        self.finish()
         if not good:
             return
         batch = torch.from_numpy(np.stack([pixels for _, pixels in good]))
-        vectors = self._engine.run(batch, self._plan.preprocessing).numpy()
-        seconds = (time.perf_counter() - start) / len(good)
-        for (task, _), vector in zip(good, vectors, strict=True):
+        if self._engine.device.type == "cuda":
+            batch = batch.pin_memory()
+        forward = self._in_background(self._engine.run, batch, self._plan.preprocessing)
+        self._running = [task for task, _ in good], forward, start
+
+    def finish(self) -> None:
+        """Take what the network has computed of the last batch."""
+        if self._running is None:
+            return
+        tasks, forward, start = self._running
+        self._running = None
+        vectors = forward.result().numpy()
+        seconds = (time.perf_counter() - start) / len(tasks)
+        for task, vector in zip(tasks, vectors, strict=True):
             self._fill(task.rows, vector)
         if self._store is not None:
-            keys = [task.key for task, _ in good if task.key is not None]
+            keys = [task.key for task in tasks if task.key is not None]
             self._store.put_many(keys, [Record(vector.copy(), seconds) for vector in vectors])
 
     def _read(self, row: int) -> tuple[Payload, bytes | None] | ImageDecodeError:
@@ -248,3 +268,22 @@ def _workers(
             return [result for part in done for result in part]
 
         yield in_parallel
+
+
+@contextmanager
+def _background(engine: Engine) -> Iterator[Callable[..., Future[torch.Tensor]]]:
+    """Give a function that starts a forward pass, beside which the next batch is decoded.
+
+    On a CPU it ends before the function returns: there both would fight for the same cores.
+    """
+    if engine.device.type == "cpu":
+        yield _at_once
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="sktransfer-forward") as pool:
+        yield pool.submit
+
+
+def _at_once(function: Callable[..., torch.Tensor], *args: Any) -> Future[torch.Tensor]:
+    done: Future[torch.Tensor] = Future()
+    done.set_result(function(*args))
+    return done

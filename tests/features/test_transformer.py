@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import joblib
@@ -208,6 +210,26 @@ def test_or_it_warns_as_well(one_broken):
     with pytest.warns(ImageWarning, match=r"image [13] of 4") as caught:
         assert features.transform(one_broken).shape == (4, 256)
     assert len(caught) == 2
+
+
+@pytest.mark.parametrize("cache", ["memory", None])
+def test_forward_passes_in_the_background_as_on_a_gpu_change_nothing(
+    cache, photos, tmp_path, monkeypatch
+):
+    X = [photos[0], str(tmp_path / "missing.png"), photos[1], photos[0], photos[2], photos[1]]
+    options = {"on_error": "nan", "batch_size": 2, "precision": "float32"}
+    expected = DeepFeatureTransformer("tiny", cache=None, **options).transform(X)
+
+    @contextmanager
+    def background(_):
+        with ThreadPoolExecutor(1) as pool:
+            yield pool.submit
+
+    monkeypatch.setattr("sktransfer.features.extraction._background", background)
+    features = DeepFeatureTransformer("tiny", cache=cache, **options).fit(X)
+    features.clear_cache()
+    np.testing.assert_allclose(features.transform(X), expected, rtol=1e-4, atol=1e-5)
+    assert features.failed_ == [1]
 
 
 def test_all_unreadable_is_still_all_rows(tmp_path):

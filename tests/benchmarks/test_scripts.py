@@ -1,0 +1,50 @@
+"""The benchmarks run, at sizes that measure nothing, and print and save their tables."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+RUNS = {
+    "extraction": "--networks mobilenet_v3_small --images 4 --rounds 1",
+    "grid_search": "--network mobilenet_v3_small --images 20",
+    "store": "--only cost --cost-images 2 --images 8 --rounds 1",
+    "memory": "--numbers 20 40",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUNS)
+def test_benchmark_runs(name, tmp_path):
+    command = [
+        sys.executable,
+        str(BENCHMARKS / f"{name}.py"),
+        *RUNS[name].split(),
+        "--out",
+        str(tmp_path / "out.json"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    saved = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert saved["rows"]
+    assert "torch" in saved["machine"]
+    for column in saved["rows"][0]:
+        assert f"| {column} |" in done.stdout or f" {column} |" in done.stdout
+
+
+@pytest.mark.slow
+def test_two_writers_of_which_one_is_killed_lose_nothing(tmp_path):
+    command = [sys.executable, str(BENCHMARKS / "store.py"), "--only", "kills", "--kills", "2", "--written", "2000",
+               "--images", "1", "--out", str(tmp_path / "out.json")]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    (row,) = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["rows"]
+    assert (row["both finished"], row["rows lost"], row["rows wrong"], row["rows compared"]) == (
+        True,
+        0,
+        0,
+        3000,
+    )

@@ -214,6 +214,17 @@ def test_precision_follows_what_a_cpu_has_hardware_for(halves, monkeypatch):
     assert candidate_precisions("bfloat16", CPU) == ("bfloat16",)
 
 
+class _Scale(nn.Module):
+    """A layer with weights that every processor computes in every precision."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(1, 3, 1, 1) + 0.5)
+
+    def forward(self, x):
+        return x * self.weight
+
+
 class _Delicate(nn.Module):
     """Adds and subtracts a large number, after which half precision has too few digits left."""
 
@@ -235,7 +246,7 @@ def test_auto_takes_the_first_precision_that_gives_the_features_of_float32(
         "sktransfer.features.device._halves_of_the_cpu", lambda: ("bfloat16", "float16")
     )
     features = DeepFeatureTransformer(
-        nn.Sequential(nn.Conv2d(3, 8, 1, bias=False), _Delicate(size)),
+        nn.Sequential(_Scale(), _Delicate(size)),
         image_size=32,
         layers="1",
         pooling="max",

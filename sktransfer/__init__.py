@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sktransfer.backbones import BackboneSpec, list_backbones, register_backbone
     from sktransfer.features import DeepFeatureTransformer
-    from sktransfer.selection import compare_features
+    from sktransfer.selection import compare_features, rank_backbones
 
 __version__ = "0.1.0"
 
@@ -18,6 +18,7 @@ __all__ = [
     "__version__",
     "compare_features",
     "list_backbones",
+    "rank_backbones",
     "register_backbone",
 ]
 
@@ -27,6 +28,7 @@ _HOMES = {
     "DeepFeatureTransformer": "sktransfer.features",
     "compare_features": "sktransfer.selection",
     "list_backbones": "sktransfer.backbones",
+    "rank_backbones": "sktransfer.selection",
     "register_backbone": "sktransfer.backbones",
 }
 

@@ -12,7 +12,8 @@
         ├── UnknownLayerError (ValueError)       the network has no such layer
         ├── UnknownPoolingError (ValueError)     no such way of pooling
         ├── WeightsError (ValueError)            weights cannot be used
-        │   ├── WeightsMismatchError             they belong to another network, or have changed
+        │   ├── NoClassifierError                a classifier is asked for, and they hold none
+    │   ├── WeightsMismatchError             they belong to another network, or have changed
         │   └── WeightsNotFoundError (FileNotFoundError)   they are neither here nor downloadable
         └── TrainingError (RuntimeError)         training cannot go on
     UserWarning
@@ -60,6 +61,10 @@ class UnknownPoolingError(SkTransferError, ValueError):
 
 class WeightsError(SkTransferError, ValueError):
     """Weights cannot be used."""
+
+
+class NoClassifierError(WeightsError):
+    """A method needs the classes that a network was trained for, and its weights hold none."""
 
 
 class WeightsMismatchError(WeightsError):

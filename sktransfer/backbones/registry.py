@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from sktransfer.backbones import tiny
+from sktransfer.backbones import small_networks, tiny
 from sktransfer.backbones.spec import BackboneSpec, Stage, WeightsSource
 from sktransfer.exceptions import UnknownBackboneError
 from sktransfer.preprocessing import Preprocessing
@@ -58,7 +58,7 @@ def list_backbones(pattern: str | None = None) -> list[str]:
         from sktransfer.backbones.timm_models import timm_names
 
         return timm_names(pattern.removeprefix("timm:"))
-    names = {"tiny", *_torchvision_names(), *_registered()}
+    names = {"tiny", *small_networks.NAMES, *_torchvision_names(), *_registered()}
     return sorted(name for name in names if fnmatch.fnmatchcase(name, pattern or "*"))
 
 
@@ -157,6 +157,8 @@ def forget_builders() -> None:
 def _spec_of_name(name: str) -> BackboneSpec:
     if name == "tiny":
         return _spec_of_tiny()
+    if name in small_networks.NAMES:
+        return small_networks.spec_of_small_network(name)
     if name.startswith("timm:"):
         from sktransfer.backbones.timm_models import spec_of_timm
 

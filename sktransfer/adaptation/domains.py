@@ -1,0 +1,170 @@
+"""Which rows are of the source and which of the target: by the label, or by the domain's number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Number
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_consistent_length, column_or_1d
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["SOURCE", "TARGET", "Domains", "is_unlabeled", "split_domains"]
+
+SOURCE, TARGET = 1, -2
+"""Numbers of the domains where none are given; skada takes the same."""
+
+
+@dataclass(frozen=True)
+class Domains:
+    """The rows of a data set by domain.
+
+    Parameters
+    ----------
+    numbers : ndarray of shape (n_rows,), dtype int64
+        The domain of each row: sources are 0 or more, targets are negative.
+    labels : ndarray of shape (n_rows,)
+        As they were given; those of target rows are never read.
+    """
+
+    numbers: NDArray[np.int64]
+    labels: NDArray[Any]
+
+    @property
+    def is_source(self) -> NDArray[np.bool_]:
+        """Whether each row is of a source."""
+        return self.numbers >= 0
+
+    @property
+    def names(self) -> NDArray[np.int64]:
+        """The number of each domain once: sources from the smallest up, then targets."""
+        found = np.unique(self.numbers)
+        return np.concatenate([found[found >= 0], found[found < 0]])
+
+    @property
+    def source_labels(self) -> NDArray[Any]:
+        """Labels of the source rows."""
+        return self.labels[self.is_source]
+
+
+def split_domains(y: Any, sample_domain: Any = None, *, unlabeled: Any = -1) -> Domains:
+    """Tell source from target.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_rows,)
+        Labels. Without `sample_domain`, rows whose label is `unlabeled` are of the target and all
+        others of the source.
+    sample_domain : array-like of shape (n_rows,), dtype int, optional
+        The domain of each row, 0 or more for sources and negative for targets. The labels of target
+        rows then do not matter, and those of source rows must be there.
+    unlabeled : object, default=-1
+        The label that says there is none, of the type of the others; None and NaN are possible.
+
+    Raises
+    ------
+    ValueError
+        If there are no rows of the source or none of the target, or a source row has no label.
+
+    Examples
+    --------
+    >>> split_domains(["cat", "?", "dog"], unlabeled="?").numbers
+    array([ 1, -2,  1])
+    >>> split_domains([5, 7, 7], [0, -1, 3]).source_labels
+    array([5, 7])
+    """
+    labels = _as_labels(y)
+    without = is_unlabeled(labels, unlabeled)
+    if sample_domain is None:
+        numbers = np.where(without, TARGET, SOURCE).astype(np.int64)
+        _check_both(numbers, labels, unlabeled)
+    else:
+        numbers = _as_numbers(sample_domain)
+        check_consistent_length(labels, numbers)
+        _check_both(numbers, labels, unlabeled, given=True)
+        missing = without & (numbers >= 0)
+        if missing.any():
+            raise ValueError(
+                f"y holds the label {unlabeled!r}, which says there is none, in {missing.sum()} "
+                f"rows of a source (the first is row {missing.argmax()}). Give these rows their "
+                "labels, or a negative sample_domain."
+            )
+    domains = Domains(numbers, labels)
+    check_classification_targets(domains.source_labels)
+    return domains
+
+
+def is_unlabeled(labels: NDArray[Any], unlabeled: Any) -> NDArray[np.bool_]:
+    """Tell which labels are the one that says there is none.
+
+    Examples
+    --------
+    >>> is_unlabeled(np.array([0.0, np.nan]), np.nan), is_unlabeled(np.array(["a", "b"]), -1)
+    (array([False,  True]), array([False, False]))
+    """
+    if _is_nan(unlabeled):
+        return np.array([_is_nan(label) for label in labels], dtype=bool)
+    if labels.dtype.kind == "O":
+        return np.array([_same(label, unlabeled) for label in labels], dtype=bool)
+    comparable = isinstance(unlabeled, str) == (labels.dtype.kind in "US")
+    if unlabeled is None or not comparable:
+        return np.zeros(len(labels), dtype=bool)
+    return np.asarray(labels == unlabeled, dtype=bool)
+
+
+def _as_labels(y: Any) -> NDArray[Any]:
+    if isinstance(y, list | tuple) and len({isinstance(label, str) for label in y}) == 2:
+        y = np.array(y, dtype=object)  # or NumPy would turn numbers among strings into strings
+    return column_or_1d(y, warn=True)  # type: ignore[no-any-return]
+
+
+def _as_numbers(sample_domain: Any) -> NDArray[np.int64]:
+    numbers = column_or_1d(sample_domain)
+    if numbers.dtype.kind not in "iu" and not np.array_equal(numbers, np.round(numbers)):
+        raise ValueError(
+            f"sample_domain={sample_domain!r} must hold whole numbers: 0 or more for rows of a "
+            "source, negative ones for rows of a target."
+        )
+    return numbers.astype(np.int64)
+
+
+def _check_both(
+    numbers: NDArray[np.int64], labels: NDArray[Any], unlabeled: Any, *, given: bool = False
+) -> None:
+    n_source, n_target = int((numbers >= 0).sum()), int((numbers < 0).sum())
+    if n_source and n_target:
+        return
+    which = "target" if n_source else "source"
+    if given:
+        raise ValueError(
+            f"sample_domain has no {which} row among {len(numbers)}: sources are 0 or more, targets "
+            "negative. Adaptation needs rows of both."
+        )
+    text = str(unlabeled)
+    disguised = labels.dtype.kind == "U" and not isinstance(unlabeled, str) and text in labels
+    hint = (
+        f" y holds the text {text!r}, to which NumPy turns {unlabeled!r} among strings: pass "
+        f"unlabeled={text!r}."
+        if disguised
+        else ""
+    )
+    marked = "is" if n_source else "is not"
+    raise ValueError(
+        f"y has no {which} row among {len(labels)}: none {marked} labelled {unlabeled!r}.{hint} Rows "
+        f"whose label is unlabeled={unlabeled!r} are of the target; domains can also be told by "
+        "sample_domain. Adaptation needs rows of both."
+    )
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, Number) and bool(value != value)  # noqa: PLR0124 - NaN differs from itself
+
+
+def _same(label: Any, unlabeled: Any) -> bool:
+    if unlabeled is None or label is None:
+        return label is unlabeled
+    return isinstance(label, str) == isinstance(unlabeled, str) and bool(label == unlabeled)

@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sktransfer.adaptation import UnsupervisedScorer, proxy_a_distance
     from sktransfer.backbones import BackboneSpec, list_backbones, register_backbone
     from sktransfer.features import DeepFeatureTransformer
     from sktransfer.selection import compare_features, rank_backbones
@@ -15,9 +16,11 @@ __version__ = "0.1.0"
 __all__ = [
     "BackboneSpec",
     "DeepFeatureTransformer",
+    "UnsupervisedScorer",
     "__version__",
     "compare_features",
     "list_backbones",
+    "proxy_a_distance",
     "rank_backbones",
     "register_backbone",
 ]
@@ -26,8 +29,10 @@ __all__ = [
 _HOMES = {
     "BackboneSpec": "sktransfer.backbones",
     "DeepFeatureTransformer": "sktransfer.features",
+    "UnsupervisedScorer": "sktransfer.adaptation",
     "compare_features": "sktransfer.selection",
     "list_backbones": "sktransfer.backbones",
+    "proxy_a_distance": "sktransfer.adaptation",
     "rank_backbones": "sktransfer.selection",
     "register_backbone": "sktransfer.backbones",
 }

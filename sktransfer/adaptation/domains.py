@@ -129,7 +129,8 @@ def _as_numbers(sample_domain: Any) -> NDArray[np.int64]:
             f"sample_domain={sample_domain!r} must hold whole numbers: 0 or more for rows of a "
             "source, negative ones for rows of a target."
         )
-    return numbers.astype(np.int64)
+    whole: NDArray[np.int64] = numbers.astype(np.int64)
+    return whole
 
 
 def _check_both(
@@ -161,7 +162,7 @@ def _check_both(
 
 
 def _is_nan(value: Any) -> bool:
-    return isinstance(value, Number) and bool(value != value)  # noqa: PLR0124 - NaN differs from itself
+    return isinstance(value, Number) and bool(value != value)  # NaN differs from itself
 
 
 def _same(label: Any, unlabeled: Any) -> bool:

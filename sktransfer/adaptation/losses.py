@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -164,11 +166,13 @@ def conditional_map(features: Tensor, probabilities: Tensor, n_columns: int = 40
     """
     probabilities = probabilities.detach().to(features.dtype)
     if features.shape[1] * probabilities.shape[1] <= n_columns:
-        return torch.einsum("bd,bc->bdc", features, probabilities).flatten(1)
+        joined: Tensor = torch.einsum("bd,bc->bdc", features, probabilities)
+        return joined.flatten(1)
     of_features, of_classes = (
         _projection(part.shape[1], n_columns).to(features) for part in (features, probabilities)
     )
-    return (features @ of_features) * (probabilities @ of_classes) / n_columns**0.5
+    drawn: Tensor = (features @ of_features) * (probabilities @ of_classes)
+    return drawn / math.sqrt(n_columns)
 
 
 def conditional_width(n_features: int, n_classes: int, n_columns: int = 4096) -> int:
@@ -184,7 +188,8 @@ def entropy(probabilities: Tensor) -> Tensor:
     >>> entropy(torch.tensor([[0.5, 0.5], [1.0, 0.0]]))
     tensor([0.6931, 0.0000])
     """
-    return torch.special.entr(probabilities).sum(1)
+    entropies: Tensor = torch.special.entr(probabilities).sum(1)
+    return entropies
 
 
 def _covariance(rows: Tensor) -> Tensor:

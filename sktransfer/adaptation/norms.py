@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["BatchNormMode", "DomainBatchNorm", "DomainSwitch", "kept_statistics", "split_batchnorms"]
+__all__ = [
+    "BatchNormMode",
+    "DomainBatchNorm",
+    "DomainSwitch",
+    "kept_statistics",
+    "split_batchnorms",
+]
 
 BatchNormMode: TypeAlias = Literal["joint", "separate", "per_domain"]
 
@@ -83,12 +89,10 @@ class DomainBatchNorm(_BatchNorm):
 
     def _normalised(self, x: Tensor, *, of_source: bool) -> Tensor:
         own = self.per_domain and of_source
-        mean = self.source_mean if own else self.running_mean
-        var = self.source_var if own else self.running_var
+        mean = cast("Tensor", self.source_mean) if own else self.running_mean
+        var = cast("Tensor", self.source_var) if own else self.running_var
         momentum = 0.1 if self.momentum is None else self.momentum
-        return F.batch_norm(  # type: ignore[no-any-return]
-            x, mean, var, self.weight, self.bias, self.training, momentum, self.eps
-        )
+        return F.batch_norm(x, mean, var, self.weight, self.bias, self.training, momentum, self.eps)
 
 
 def split_batchnorms(module: nn.Module, mode: BatchNormMode) -> DomainSwitch:

@@ -40,7 +40,7 @@ def reverse_gradient(features: Tensor, strength: float) -> Tensor:
     >>> x.grad
     tensor([-1.5000, -1.5000])
     """
-    reversed_: Tensor = _Reverse.apply(features, strength)  # type: ignore[no-untyped-call]
+    reversed_: Tensor = _Reverse.apply(features, strength)
     return reversed_
 
 
@@ -84,5 +84,5 @@ class _Reverse(torch.autograd.Function):
         return features.view_as(features)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return -ctx.strength * gradient, None

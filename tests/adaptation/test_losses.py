@@ -88,7 +88,9 @@ def test_the_conditional_map_is_the_outer_product_and_predictions_get_no_gradien
     probabilities = torch.rand(3, 2, requires_grad=True)
     joined = conditional_map(features, probabilities)
     assert joined.shape == (3, conditional_width(4, 2)) == (3, 8)
-    torch.testing.assert_close(joined.view(3, 4, 2).sum(2), features * probabilities.sum(1)[:, None])
+    torch.testing.assert_close(
+        joined.view(3, 4, 2).sum(2), features * probabilities.sum(1)[:, None]
+    )
     joined.sum().backward()
     assert features.grad is not None
     assert probabilities.grad is None

@@ -1,0 +1,6 @@
+"""Domain adaptation: labelled source images, unlabelled target images, one model for both."""
+
+from sktransfer.adaptation.distance import proxy_a_distance
+from sktransfer.adaptation.scorers import UnsupervisedScorer
+
+__all__ = ["UnsupervisedScorer", "proxy_a_distance"]

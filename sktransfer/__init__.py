@@ -9,6 +9,12 @@ if TYPE_CHECKING:
     from sktransfer.adaptation import UnsupervisedScorer, proxy_a_distance
     from sktransfer.backbones import BackboneSpec, list_backbones, register_backbone
     from sktransfer.features import DeepFeatureTransformer
+    from sktransfer.plotting import (
+        EmbeddingDisplay,
+        FeatureLearningCurveDisplay,
+        LayerSweepDisplay,
+        StrategyComparisonDisplay,
+    )
     from sktransfer.selection import compare_features, rank_backbones
 
 __version__ = "0.1.0"
@@ -16,6 +22,10 @@ __version__ = "0.1.0"
 __all__ = [
     "BackboneSpec",
     "DeepFeatureTransformer",
+    "EmbeddingDisplay",
+    "FeatureLearningCurveDisplay",
+    "LayerSweepDisplay",
+    "StrategyComparisonDisplay",
     "UnsupervisedScorer",
     "__version__",
     "compare_features",
@@ -29,6 +39,10 @@ __all__ = [
 _HOMES = {
     "BackboneSpec": "sktransfer.backbones",
     "DeepFeatureTransformer": "sktransfer.features",
+    "EmbeddingDisplay": "sktransfer.plotting",
+    "FeatureLearningCurveDisplay": "sktransfer.plotting",
+    "LayerSweepDisplay": "sktransfer.plotting",
+    "StrategyComparisonDisplay": "sktransfer.plotting",
     "UnsupervisedScorer": "sktransfer.adaptation",
     "compare_features": "sktransfer.selection",
     "list_backbones": "sktransfer.backbones",

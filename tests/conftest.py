@@ -7,6 +7,7 @@ import os
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[_name] = str(min(2, int(os.environ.get(_name, "2"))))
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["MPLBACKEND"] = "Agg"  # plots are drawn into memory, also by documentation
 
 import random
 import socket

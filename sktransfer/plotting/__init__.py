@@ -1,0 +1,13 @@
+"""Plotting: what a choice rests on, as Displays in the manner of scikit-learn."""
+
+from sktransfer.plotting.comparison import StrategyComparisonDisplay
+from sktransfer.plotting.embedding import EmbeddingDisplay
+from sktransfer.plotting.layers import LayerSweepDisplay
+from sktransfer.plotting.learning import FeatureLearningCurveDisplay
+
+__all__ = [
+    "EmbeddingDisplay",
+    "FeatureLearningCurveDisplay",
+    "LayerSweepDisplay",
+    "StrategyComparisonDisplay",
+]

@@ -1,0 +1,248 @@
+"""`StrategyComparisonDisplay`: how good each candidate is, how sure that is, and what it costs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sktransfer.parameters import check_choice
+from sktransfer.plotting.canvas import ACCENT, MUTED, RELATED, axes_for
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["StrategyComparisonDisplay"]
+
+_SIGNIFICANT = 0.05
+_NEEDED = ("candidate", "score_mean", "score_std")
+_BEST, _TIE, _WORSE = "best", "not shown to be worse (p ≥ 0.05)", "worse"
+
+
+class StrategyComparisonDisplay:
+    """Candidates of a comparison, best first, with the score of each fold.
+
+    Make it with :meth:`from_comparison`; draw it again with :meth:`plot`.
+
+    Parameters
+    ----------
+    results : DataFrame
+        One row for each candidate, best first, with the columns ``candidate``, ``score_mean`` and
+        ``score_std``, and if there are such ``p_value`` and ``fit_seconds``.
+    fold_scores : DataFrame, default=None
+        One row for each fold and one column for each candidate.
+    score_name : str, default="Score"
+        What the scores are.
+
+    Attributes
+    ----------
+    ax_ : Axes
+        Where it was drawn last.
+    figure_ : Figure
+        To which `ax_` belongs.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> results = pd.DataFrame(
+    ...     {"candidate": ["frozen", "scratch"], "score_mean": [0.9, 0.6], "score_std": [0.02, 0.1]}
+    ... )
+    >>> display = StrategyComparisonDisplay(results, score_name="accuracy").plot()
+    >>> display.ax_.get_xlabel()
+    'accuracy'
+    """
+
+    ax_: Axes
+    figure_: Figure
+
+    def __init__(
+        self,
+        results: pd.DataFrame,
+        *,
+        fold_scores: pd.DataFrame | None = None,
+        score_name: str = "Score",
+    ) -> None:
+        self.results = results
+        self.fold_scores = fold_scores
+        self.score_name = score_name
+
+    @classmethod
+    def from_comparison(
+        cls,
+        comparison: Any,
+        *,
+        score_name: str = "Score",
+        kind: str = "scores",
+        ax: Axes | None = None,
+    ) -> StrategyComparisonDisplay:
+        """Draw what a comparison found.
+
+        Parameters
+        ----------
+        comparison : StrategyComparison or FeatureComparison
+            With ``results_``, and ``fold_scores_`` if it has such.
+        score_name : str, default="Score"
+            What the scores are.
+        kind : {"scores", "cost"}, default="scores"
+            As in `plot`.
+        ax : Axes, default=None
+            None makes a new figure.
+
+        Returns
+        -------
+        StrategyComparisonDisplay
+        """
+        folds = getattr(comparison, "fold_scores_", None)
+        display = cls(comparison.results_, fold_scores=folds, score_name=score_name)
+        return display.plot(ax, kind=kind)
+
+    def plot(self, ax: Axes | None = None, *, kind: str = "scores") -> StrategyComparisonDisplay:
+        """Draw the scores of the candidates, or their scores against what they cost.
+
+        Parameters
+        ----------
+        ax : Axes, default=None
+            None makes a new figure.
+        kind : {"scores", "cost"}, default="scores"
+            "scores" is one line for each candidate: mean, standard deviation, and a dot for each
+            fold. "cost" puts the mean over the seconds of a fit, in powers of ten.
+
+        Returns
+        -------
+        StrategyComparisonDisplay
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If `results` lacks a column, or `kind` is unknown.
+        ImportError
+            If matplotlib is not installed.
+        """
+        check_choice("kind", kind, ("scores", "cost"))
+        needed = (*_NEEDED, "fit_seconds") if kind == "cost" else _NEEDED
+        missing = [name for name in needed if name not in self.results.columns]
+        if missing or not len(self.results):
+            problem = f"lacks {', '.join(map(repr, missing))}" if missing else "has no rows"
+            raise ValueError(
+                f"results {problem}. Pass the results_ of a comparison, with the columns "
+                f"{', '.join(map(repr, needed))}."
+            )
+        n_rows = len(self.results)
+        height = 1.0 + 0.55 * n_rows if kind == "scores" else 3.3 + 0.1 * n_rows
+        self.figure_, self.ax_ = axes_for(ax, type(self).__name__, height=height)
+        if kind == "scores":
+            self._plot_scores(self.ax_)
+        else:
+            self._plot_cost(self.ax_)
+        return self
+
+    def _plot_scores(self, ax: Axes) -> None:
+        standings = self._standings()
+        for row, (record, standing) in enumerate(
+            zip(_records(self.results), standings, strict=True)
+        ):
+            mean, std, color = record["score_mean"], record["score_std"], _COLORS[standing]
+            folds = self._folds(record["candidate"])
+            ax.plot(
+                [mean - std, mean + std],
+                [row, row],
+                color=color,
+                lw=3,
+                alpha=0.45,
+                solid_capstyle="round",
+            )
+            ax.plot(folds, np.full(len(folds), row), "o", color=color, ms=3.5, alpha=0.6, mew=0)
+            ax.plot([mean], [row], "D" if standing == _BEST else "o", color=color, ms=8, mew=0)
+            strong = "bold" if standing == _BEST else "normal"
+            self._write_above(ax, row, record["candidate"], "left", strong)
+            self._write_above(ax, row, f"{mean:.3f} ± {std:.3f}", "right", strong)
+        ax.set_ylim(len(self.results) - 0.6, -0.75)
+        ax.set_yticks([])
+        ax.spines["left"].set_visible(False)
+        ax.grid(axis="x", alpha=0.25)
+        ax.margins(x=0.04)
+        ax.set_xlabel(self.score_name)
+        self._add_legend(ax, standings)
+
+    def _write_above(self, ax: Axes, row: int, text: str, side: str, weight: str) -> None:
+        """Write on a candidate's line rather than beside it, where a phone has no room."""
+        ax.annotate(
+            text,
+            (0.0 if side == "left" else 1.0, row),
+            (0, 6),
+            xycoords=ax.get_yaxis_transform(),
+            textcoords="offset points",
+            ha=side,
+            va="bottom",
+            weight=weight,
+            annotation_clip=False,
+        )
+
+    def _plot_cost(self, ax: Axes) -> None:
+        """Mark candidates by their rank, because names would cover each other where points do."""
+        seconds = self.results["fit_seconds"].clip(lower=1e-3)
+        rows = zip(_records(self.results), self._standings(), seconds, strict=True)
+        for rank, (record, standing, x) in enumerate(rows, 1):
+            mean, color = record["score_mean"], _COLORS[standing]
+            ax.errorbar(x, mean, record["score_std"], color=color, alpha=0.45, lw=2)
+            name = f"{rank}  {record['candidate']}"
+            ax.plot([x], [mean], "o", color=color, ms=13, mew=0, alpha=0.85)
+            number: dict[str, Any] = {
+                "marker": f"${rank}$",
+                "color": "white",
+                "mec": "white",
+                "mew": 0,
+            }
+            ax.plot([x], [mean], ms=6 if rank < 10 else 9, zorder=4, **number)
+            ax.plot([], [], " ", label=name)
+        ax.set_xscale("log")
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.margins(x=0.1, y=0.1)
+        ax.grid(alpha=0.25)
+        ax.set_xlabel("Seconds to fit")
+        ax.set_ylabel(self.score_name)
+        _legend_below(ax, ncols=2, pad=4.2, handlelength=0)
+
+    def _standings(self) -> list[str]:
+        """Say of each candidate whether it is the best, tells itself apart from it, or neither."""
+        if "p_value" not in self.results.columns:
+            return [_BEST] + [_WORSE] * (len(self.results) - 1)
+        apart = [p < _SIGNIFICANT for p in self.results["p_value"].iloc[1:]]
+        return [_BEST, *(_WORSE if worse else _TIE for worse in apart)]
+
+    def _folds(self, candidate: str) -> Any:
+        if self.fold_scores is None or candidate not in self.fold_scores.columns:
+            return np.empty(0)
+        return self.fold_scores[candidate].to_numpy()
+
+    def _add_legend(self, ax: Axes, standings: Sequence[str]) -> None:
+        if "p_value" not in self.results.columns or len(standings) < 2:
+            return
+        for name, color in _COLORS.items():
+            if name in standings:
+                ax.plot([], [], "D" if name == _BEST else "o", color=color, mew=0, label=name)
+        _legend_below(ax, ncols=3, pad=3.6, handletextpad=0.1, columnspacing=1)
+
+
+_COLORS = {_BEST: ACCENT, _TIE: RELATED, _WORSE: MUTED}
+
+
+def _records(results: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in results.to_dict("records")]
+
+
+def _legend_below(ax: Axes, *, ncols: int, pad: float, **options: Any) -> None:
+    ax.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0),
+        borderaxespad=pad,
+        ncols=ncols,
+        frameon=False,
+        fontsize="small",
+        **options,
+    )

@@ -30,7 +30,8 @@ import torch.nn.functional as F
 from descriptors import N_DESCRIPTORS, describe
 from fractals import Atlas, draw_atlas, draw_scenes
 from probe_tiny import cifar10, embed, probe
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Generator, Tensor, nn
 from tqdm import tqdm
 
@@ -86,11 +87,12 @@ def mismatch(features: Tensor, targets: Tensor) -> Tensor:
 
 
 def objective(learner: Learner, images: Tensor, options: argparse.Namespace) -> Tensor:
-    """Sum what is asked of a batch (n, 3, size, size) in which images i and i + n / 2 show one scene."""
+    """Sum what is asked of a batch (n, 3, side, side) in which images i and i + n / 2 show one scene."""
     with torch.no_grad():
         targets = learner.targets(describe(images)).clamp(-4, 4)  # (n, N_DESCRIPTORS)
+    pixels = F.interpolate(images, (IMAGE_SIZE, IMAGE_SIZE), mode="bilinear", antialias=True)
     with torch.autocast(images.device.type, torch.bfloat16):
-        features = learner(_normalise(images))
+        features = learner(_normalise(pixels))
     views = F.normalize(learner.project(features), dim=1)
     return (
         F.mse_loss(learner.tell(features), targets)
@@ -100,10 +102,10 @@ def objective(learner: Learner, images: Tensor, options: argparse.Namespace) -> 
 
 
 def draw_batch(atlas: Atlas, n_images: int, generator: Generator) -> Tensor:
-    """Draw two views each of n_images / 2 scenes: (n_images, 3, IMAGE_SIZE, IMAGE_SIZE) in 0..1."""
+    """Draw two views each of n_images / 2 scenes: (n_images, 3, side, side) in 0..1."""
     pick = torch.randint(len(SIDES), (1,), generator=generator, device=generator.device)
     images, _ = draw_scenes(atlas, n_images // 2, SIDES[pick.item()], generator)
-    return F.interpolate(images, (IMAGE_SIZE, IMAGE_SIZE), mode="bilinear", antialias=True)
+    return images
 
 
 def rate(progress: float, warm_up: float = 0.03) -> float:
@@ -120,6 +122,8 @@ def train(options: argparse.Namespace) -> tuple[Tiny, dict[str, Any]]:
     generator = torch.Generator(device).manual_seed(options.seed)
     atlas = draw_atlas(options.systems, options.variants, options.textures, 96, generator)
     learner = Learner().to(device, memory_format=torch.channels_last)
+    if options.start_from:
+        learner.net.load_state_dict(load_file(options.start_from), strict=False)
     optimizer = torch.optim.AdamW(learner.parameters(), lr=0.0, weight_decay=options.weight_decay)
     state: dict[str, Any] = {"elapsed_s": 0.0, "images": 0, "steps": 0, "log": []}
     if options.checkpoint and options.checkpoint.exists():
@@ -172,23 +176,9 @@ def quick_probe(net: Tiny, data: Path) -> dict[str, float]:
     images, labels = cifar10(data).train
     order = np.random.default_rng(0).permutation(len(labels))
     features, labels = embed(net, images[order]), labels[order]
-    part = slice(None, -2000), slice(-2000, None)
+    parts = features[:-2000], labels[:-2000], features[-2000:], labels[-2000:]
     return {
-        f"cifar10_{size}": float(
-            np.mean(
-                [
-                    probe(
-                        features[part[0]],
-                        labels[part[0]],
-                        features[part[1]],
-                        labels[part[1]],
-                        size,
-                        s,
-                    )
-                    for s in range(draws)
-                ]
-            )
-        )
+        f"cifar10_{size}": float(np.mean([probe(*parts, size, seed) for seed in range(draws)]))
         for size, draws in ((10, 10), (100, 3))
     }
 
@@ -275,6 +265,11 @@ def main() -> None:
     parser.add_argument(
         "--checkpoint", type=Path, help="file to write, and to resume from where it exists"
     )
+    parser.add_argument(
+        "--start-from",
+        type=Path,
+        help="weights of an earlier run, whose record is kept in the new one",
+    )
     parser.add_argument("--out", type=Path, default=WEIGHTS_FILE)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -289,6 +284,9 @@ def main() -> None:
         "recipe": RECIPE,
         "probe": state["log"],
     }
+    if options.start_from:
+        with safe_open(options.start_from, "pt") as file:
+            record["started_from"] = file.metadata()
     export(net, options.out, record)
 
 

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
         EmbeddingDisplay,
         FeatureLearningCurveDisplay,
         LayerSweepDisplay,
+        SaliencyDisplay,
         StrategyComparisonDisplay,
     )
+    from sktransfer.saliency import SaliencyMaps, saliency_maps
     from sktransfer.selection import compare_features, rank_backbones
 
 __version__ = "0.1.0"
@@ -25,6 +27,8 @@ __all__ = [
     "EmbeddingDisplay",
     "FeatureLearningCurveDisplay",
     "LayerSweepDisplay",
+    "SaliencyDisplay",
+    "SaliencyMaps",
     "StrategyComparisonDisplay",
     "UnsupervisedScorer",
     "__version__",
@@ -33,6 +37,7 @@ __all__ = [
     "proxy_a_distance",
     "rank_backbones",
     "register_backbone",
+    "saliency_maps",
 ]
 
 # Where each name lives. Importing torch takes seconds, so it waits for the first use.
@@ -42,6 +47,8 @@ _HOMES = {
     "EmbeddingDisplay": "sktransfer.plotting",
     "FeatureLearningCurveDisplay": "sktransfer.plotting",
     "LayerSweepDisplay": "sktransfer.plotting",
+    "SaliencyDisplay": "sktransfer.plotting",
+    "SaliencyMaps": "sktransfer.saliency",
     "StrategyComparisonDisplay": "sktransfer.plotting",
     "UnsupervisedScorer": "sktransfer.adaptation",
     "compare_features": "sktransfer.selection",
@@ -49,6 +56,7 @@ _HOMES = {
     "proxy_a_distance": "sktransfer.adaptation",
     "rank_backbones": "sktransfer.selection",
     "register_backbone": "sktransfer.backbones",
+    "saliency_maps": "sktransfer.saliency",
 }
 
 

@@ -25,7 +25,15 @@ if TYPE_CHECKING:
     from sktransfer.backbones.spec import BackboneSpec
     from sktransfer.backbones.weights import LoadedBackbone
 
-__all__ = ["Tapped", "as_map", "kept_slots", "resolve_slots", "run_tapped", "standard_slots"]
+__all__ = [
+    "Tapped",
+    "as_map",
+    "kept_slots",
+    "map_shapes",
+    "resolve_slots",
+    "run_tapped",
+    "standard_slots",
+]
 
 _GEM_STAGES = 2  # the maps of earlier stages are so large that this pooling would cost time
 
@@ -84,6 +92,23 @@ def resolve_slots(loaded: LoadedBackbone, layers: Any, pooling: Any, size: int) 
         Slot(name, part, modules.get(name, name), pooled_width(part, *shapes[name]))
         for name, part in pairs
     )
+
+
+def map_shapes(
+    loaded: LoadedBackbone, layers: Sequence[str], size: int
+) -> dict[str, tuple[int, int, int]]:
+    """Find (channels, height, width) of layers' maps, without computing values.
+
+    Parameters
+    ----------
+    loaded : LoadedBackbone
+        The network.
+    layers : sequence of str
+        Names, as `resolve_slots` gives them.
+    size : int
+        Side of the network's input in pixels.
+    """
+    return _shapes(loaded, layers, list(layers), size)
 
 
 def standard_slots(spec: BackboneSpec) -> tuple[Slot, ...]:

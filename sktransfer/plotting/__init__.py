@@ -4,10 +4,12 @@ from sktransfer.plotting.comparison import StrategyComparisonDisplay
 from sktransfer.plotting.embedding import EmbeddingDisplay
 from sktransfer.plotting.layers import LayerSweepDisplay
 from sktransfer.plotting.learning import FeatureLearningCurveDisplay
+from sktransfer.plotting.saliency import SaliencyDisplay
 
 __all__ = [
     "EmbeddingDisplay",
     "FeatureLearningCurveDisplay",
     "LayerSweepDisplay",
+    "SaliencyDisplay",
     "StrategyComparisonDisplay",
 ]

@@ -1,0 +1,119 @@
+"""Maps: every cell of the layers whose pooling a transformer gives, and the pixels that it sees."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sktransfer.features.device import resolve_device
+from sktransfer.features.engine import prepare
+from sktransfer.features.extraction import extract
+from sktransfer.features.taps import map_shapes, resolve_slots
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from sktransfer.features.plan import FeaturePlan
+    from sktransfer.features.transformer import DeepFeatureTransformer
+    from sktransfer.images import ImageSequence
+    from sktransfer.preprocessing import Preprocessing
+
+__all__ = ["LayerMaps", "layer_maps", "pixels_seen"]
+
+
+@dataclass(frozen=True, eq=False)
+class LayerMaps:
+    """What a network makes of some images, before it is pooled.
+
+    Parameters
+    ----------
+    plan : FeaturePlan
+        Of the pooled features.
+    maps : dict of str to ndarray of shape (n_images, channels, height, width), dtype float32
+        Of each layer of the plan.
+    pixels : ndarray of shape (n_images, side, side, 3), dtype uint8
+        What went into the network.
+    """
+
+    plan: FeaturePlan
+    maps: dict[str, NDArray[np.float32]]
+    pixels: NDArray[np.uint8]
+
+
+def layer_maps(features: DeepFeatureTransformer, X: Any) -> LayerMaps:
+    """Compute the maps that a transformer pools, in its own precision; nothing is stored.
+
+    Parameters
+    ----------
+    features : DeepFeatureTransformer
+        Fitted or not; it stays as it is.
+    X : images
+        As in its `transform`. All maps are kept in memory, so pass some images rather than all.
+
+    Returns
+    -------
+    LayerMaps
+
+    Raises
+    ------
+    ImageDecodeError
+        If an image cannot be read.
+
+    Examples
+    --------
+    >>> from sktransfer import DeepFeatureTransformer
+    >>> from sktransfer.datasets import load_digit_images
+    >>> X, y = load_digit_images(return_X_y=True)
+    >>> found = layer_maps(DeepFeatureTransformer("tiny", layers=[-2, -1]), X[:3])
+    >>> {layer: maps.shape for layer, maps in found.maps.items()}
+    {'layer3': (3, 128, 8, 8), 'layer4': (3, 256, 4, 4)}
+    """
+    loaded, plan = features._ready()
+    batch_size, n_workers = features._check_parameters()
+    images = features._images(X, reset=False)
+    side = plan.preprocessing.crop
+    slots = resolve_slots(loaded, list(plan.layers), "flatten", side)
+    found = extract(
+        images,
+        replace(plan, slots=slots),
+        prepare(loaded, resolve_device(features.device), plan.precision, slots),
+        None,
+        batch_size=batch_size,
+        n_workers=n_workers,
+        on_error="raise",
+        progress=lambda _: None,
+    )
+    ends = np.cumsum([slot.width for slot in slots])[:-1]
+    parts = np.split(found.features, ends, axis=1)
+    shapes = map_shapes(loaded, plan.layers, side)
+    maps = {
+        slot.layer: part.reshape(len(part), *_as_square(shapes[slot.layer]))
+        for slot, part in zip(slots, parts, strict=True)
+    }
+    return LayerMaps(plan, maps, pixels_seen(images, plan.preprocessing))
+
+
+def pixels_seen(images: ImageSequence, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """Read images and cut out of them what a network is shown: (n_images, side, side, 3).
+
+    Raises
+    ------
+    ImageDecodeError
+        If an image cannot be read.
+    """
+    size = preprocessing.min_size
+    seen = (
+        preprocessing(images.decode(row, images.read(row), min_size=size))
+        for row in range(len(images))
+    )
+    return np.stack(list(seen))
+
+
+def _as_square(shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Give the tokens of a transformer, a column of cells, back their two directions."""
+    channels, height, width = shape
+    side = math.isqrt(height)
+    return (channels, side, side) if width == 1 and side * side == height else shape

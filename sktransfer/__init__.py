@@ -17,7 +17,14 @@ if TYPE_CHECKING:
         StrategyComparisonDisplay,
     )
     from sktransfer.saliency import SaliencyMaps, saliency_maps
-    from sktransfer.selection import compare_features, rank_backbones
+    from sktransfer.selection import (
+        Recommendation,
+        audit_images,
+        compare_features,
+        layer_ensemble,
+        rank_backbones,
+        recommend_strategy,
+    )
 
 __version__ = "0.1.0"
 
@@ -27,15 +34,19 @@ __all__ = [
     "EmbeddingDisplay",
     "FeatureLearningCurveDisplay",
     "LayerSweepDisplay",
+    "Recommendation",
     "SaliencyDisplay",
     "SaliencyMaps",
     "StrategyComparisonDisplay",
     "UnsupervisedScorer",
     "__version__",
+    "audit_images",
     "compare_features",
+    "layer_ensemble",
     "list_backbones",
     "proxy_a_distance",
     "rank_backbones",
+    "recommend_strategy",
     "register_backbone",
     "saliency_maps",
 ]
@@ -47,14 +58,18 @@ _HOMES = {
     "EmbeddingDisplay": "sktransfer.plotting",
     "FeatureLearningCurveDisplay": "sktransfer.plotting",
     "LayerSweepDisplay": "sktransfer.plotting",
+    "Recommendation": "sktransfer.selection",
     "SaliencyDisplay": "sktransfer.plotting",
     "SaliencyMaps": "sktransfer.saliency",
     "StrategyComparisonDisplay": "sktransfer.plotting",
     "UnsupervisedScorer": "sktransfer.adaptation",
+    "audit_images": "sktransfer.selection",
     "compare_features": "sktransfer.selection",
+    "layer_ensemble": "sktransfer.selection",
     "list_backbones": "sktransfer.backbones",
     "proxy_a_distance": "sktransfer.adaptation",
     "rank_backbones": "sktransfer.selection",
+    "recommend_strategy": "sktransfer.selection",
     "register_backbone": "sktransfer.backbones",
     "saliency_maps": "sktransfer.saliency",
 }

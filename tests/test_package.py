@@ -12,7 +12,16 @@ import sktransfer
 PACKAGE = Path(sktransfer.__file__).parent
 
 # What DESIGN names, as far as it exists. A new public object is added here and to CHANGELOG.md.
-PUBLIC = {"DeepFeatureTransformer", "list_backbones", "rank_backbones", "register_backbone"}
+PUBLIC = {
+    "DeepFeatureTransformer",
+    "Recommendation",
+    "audit_images",
+    "layer_ensemble",
+    "list_backbones",
+    "rank_backbones",
+    "recommend_strategy",
+    "register_backbone",
+}
 
 
 def test_the_public_names_are_those_of_the_contract_and_all_exist():

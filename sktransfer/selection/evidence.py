@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import blas, eigvalsh_tridiagonal, lapack
+from threadpoolctl import threadpool_limits
 
 from sktransfer.selection.labels import check_labelled_features
 
@@ -179,9 +180,12 @@ def _tridiagonal(
     if r == 1:
         return gram[0], np.zeros(1), right  # LAPACK wants an entry, and does not read it
     work = int(lapack.dsytrd_lwork(r, lower=1)[0])
-    reflectors, diagonal, off_diagonal, tau, _ = lapack.dsytrd(
-        gram, lower=1, lwork=work, overwrite_a=1
-    )
+    # Half of it is products of a matrix and a vector, in which threads gain little and, where
+    # others use the cores, lose a factor of 80.
+    with threadpool_limits(1, user_api="blas"):
+        reflectors, diagonal, off_diagonal, tau, _ = lapack.dsytrd(
+            gram, lower=1, lwork=work, overwrite_a=1
+        )
     # Below its diagonal, the result holds Q as dgeqrf would; Q leaves the first row as it is.
     below = np.asfortranarray(reflectors[1:, :-1])
     rotated, _, _ = lapack.dormqr("L", "T", below, tau, right[1:], 64 * right.shape[1])

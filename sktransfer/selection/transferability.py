@@ -224,7 +224,8 @@ def nleep(features: ArrayLike, y: ArrayLike, *, random_state: int | None = 0) ->
     )
     if np.ptp(values, axis=0).max() == 0:  # one cluster
         return leep(np.ones((len(values), 1)), codes)
-    components = PCA(_VARIANCE_KEPT, svd_solver="full").fit_transform(values)
+    solver = "full" if values.shape[1] > len(values) else "covariance_eigh"
+    components = PCA(_VARIANCE_KEPT, svd_solver=solver).fit_transform(values)
     components /= components.std()  # so that the floor of the variances is in proportion
     mixture = GaussianMixture(
         max(2, n_clusters),

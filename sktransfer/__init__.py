@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from sktransfer.adaptation import UnsupervisedScorer, proxy_a_distance
     from sktransfer.backbones import BackboneSpec, list_backbones, register_backbone
     from sktransfer.features import DeepFeatureTransformer
+    from sktransfer.finetuning import FineTuneClassifier, FineTuneRegressor
     from sktransfer.plotting import (
         EmbeddingDisplay,
         FeatureLearningCurveDisplay,
@@ -33,6 +34,8 @@ __all__ = [
     "DeepFeatureTransformer",
     "EmbeddingDisplay",
     "FeatureLearningCurveDisplay",
+    "FineTuneClassifier",
+    "FineTuneRegressor",
     "LayerSweepDisplay",
     "Recommendation",
     "SaliencyDisplay",
@@ -57,6 +60,8 @@ _HOMES = {
     "DeepFeatureTransformer": "sktransfer.features",
     "EmbeddingDisplay": "sktransfer.plotting",
     "FeatureLearningCurveDisplay": "sktransfer.plotting",
+    "FineTuneClassifier": "sktransfer.finetuning",
+    "FineTuneRegressor": "sktransfer.finetuning",
     "LayerSweepDisplay": "sktransfer.plotting",
     "Recommendation": "sktransfer.selection",
     "SaliencyDisplay": "sktransfer.plotting",

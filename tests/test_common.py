@@ -8,19 +8,33 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import SkipTestWarning
+from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import check_estimator
 
-from sktransfer import DeepFeatureTransformer
+from sktransfer import DeepFeatureTransformer, FineTuneClassifier, FineTuneRegressor
 from sktransfer.selection import PixelTransformer
 
 # Each with parameters under which scikit-learn's tables of random numbers are images.
+# Sizes, epochs and rates are such that the many fits of the checks are quick.
 ESTIMATORS = [
     DeepFeatureTransformer(backbone="tiny", image_shape="row"),
     PixelTransformer(size=4, image_shape="row"),
+    FineTuneClassifier(
+        backbone="tiny", image_shape="row", image_size=32, max_epochs=5, precision="float32"
+    ),
+    FineTuneRegressor(
+        backbone="tiny", image_shape="row", image_size=32, strategy="frozen", lr=0.01
+    ),
 ]
 
 # The names of scikit-learn's checks that cannot run here, with the reason. None may fail.
 SKIPPED = {"check_array_api_input": "needs the environment variable SCIPY_ARRAY_API"}
+
+
+def _targets(estimator, y):
+    """Give a transformer that learns nothing no y, so that it cannot depend on one."""
+    return y if get_tags(estimator).target_tags.required else None
+
 
 each = pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e).__name__)
 
@@ -69,21 +83,23 @@ def test_every_kind_of_x_keeps_its_rows_and_gives_float32(estimator, kind, digit
         "list": list(images),
         "rows": images.reshape(6, -1),
     }[kind]
-    features = clone(estimator).set_params(image_shape=None).fit(X).transform(X)
+    y = _targets(estimator, digits.y[:6])
+    features = clone(estimator).set_params(image_shape=None).fit(X, y).transform(X)
     assert features.shape[0] == 6
     assert features.dtype == np.float32
     assert len(np.unique(features, axis=0)) == 6
 
 
 @each
-def test_an_empty_x_is_refused(estimator):
+def test_an_empty_x_is_refused(estimator, digits):
     with pytest.raises(ValueError, match=r"0 sample\(s\)"):
-        clone(estimator).fit(np.empty((0, 8, 8), np.uint8))
+        clone(estimator).fit(np.empty((0, 8, 8), np.uint8), _targets(estimator, digits.y[:0]))
 
 
 @each
 def test_a_copy_knows_its_columns(estimator, digits):
-    fitted = clone(estimator).set_params(image_shape=None).fit(digits.X[:3])
+    y = _targets(estimator, digits.y[:3])
+    fitted = clone(estimator).set_params(image_shape=None).fit(digits.X[:3], y)
     names = fitted.get_feature_names_out()
     assert len(names) == fitted.transform(digits.X[:3]).shape[1] == len(set(names))
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(fitted)).get_feature_names_out(), names)

@@ -14,6 +14,8 @@ PACKAGE = Path(sktransfer.__file__).parent
 # What DESIGN names, as far as it exists. A new public object is added here and to CHANGELOG.md.
 PUBLIC = {
     "DeepFeatureTransformer",
+    "FineTuneClassifier",
+    "FineTuneRegressor",
     "Recommendation",
     "audit_images",
     "layer_ensemble",

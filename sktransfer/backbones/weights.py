@@ -35,7 +35,14 @@ if TYPE_CHECKING:
 
     from sktransfer.preprocessing import Preprocessing
 
-__all__ = ["LoadedBackbone", "WeightsSource", "clear_backbones", "digest_of", "load_backbone"]
+__all__ = [
+    "LoadedBackbone",
+    "WeightsSource",
+    "clear_backbones",
+    "digest_of",
+    "load_backbone",
+    "random_backbone",
+]
 
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 _MAX_LOADED = 8
@@ -171,7 +178,7 @@ def _load(backbone: Any, weights: Any, random_state: Any) -> LoadedBackbone:
     identity: tuple[Hashable, ...] = own or (id(spec),)
     if weights == "random":
         seed = int(check_random_state(random_state).randint(2**31 - 1))
-        return shared((*identity, "random", seed), lambda: _random(spec, seed))
+        return shared((*identity, "random", seed), lambda: random_backbone(spec, seed))
     name = _name_of(spec, weights)
     if name is None:
         path = Path(weights).expanduser()
@@ -232,7 +239,14 @@ def _from_source(spec: BackboneSpec, name: str) -> LoadedBackbone:
         return finished(source.load(), spec, name, source)
 
 
-def _random(spec: BackboneSpec, seed: int) -> LoadedBackbone:
+def random_backbone(spec: BackboneSpec, seed: int) -> LoadedBackbone:
+    """Build a network with random weights that nobody shares, for training from scratch.
+
+    Raises
+    ------
+    WeightsError
+        If somebody's own network has parameters that no module knows how to reset.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed GPUs as well
         module = spec.build()

@@ -8,9 +8,15 @@ from typing import Any
 import torch
 
 from sktransfer.exceptions import DeviceError
-from sktransfer.parameters import check_choice
+from sktransfer.parameters import check_choice, check_integer
 
-__all__ = ["PRECISIONS", "candidate_precisions", "n_usable_cores", "resolve_device"]
+__all__ = [
+    "PRECISIONS",
+    "candidate_precisions",
+    "n_usable_cores",
+    "resolve_device",
+    "resolve_workers",
+]
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
@@ -84,6 +90,27 @@ def n_usable_cores() -> int:
     except AttributeError:  # not on macOS and Windows
         n_cores = os.cpu_count() or 1
     return max(1, min(n_cores, torch.get_num_threads()))
+
+
+def resolve_workers(num_workers: int | str) -> int:
+    """Count the threads that read and decode: those asked for, or one a usable core if "auto".
+
+    Raises
+    ------
+    ValueError, TypeError
+        If it is neither "auto" nor a number of at least 0.
+
+    Examples
+    --------
+    >>> resolve_workers(3)
+    3
+    """
+    if isinstance(num_workers, str):
+        check_choice("num_workers", num_workers, ("auto",))
+        return n_usable_cores()
+    return check_integer(
+        "num_workers", num_workers, 0, "threads that read and decode images, or 'auto'"
+    )
 
 
 def _has_mps() -> bool:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sktransfer.features.plan import FeaturePlan, Slot
     from sktransfer.images import ImageSequence, Payload
 
-__all__ = ["Extraction", "extract"]
+__all__ = ["Extraction", "extract", "workers"]
 
 _TASKS_PER_WORKER = (
     4  # so that a worker whose photographs are large does not keep the others waiting
@@ -69,6 +69,7 @@ def extract(
     n_workers: int,
     on_error: str,
     progress: Callable[[int], Any],
+    out: NDArray[np.float32] | None = None,
 ) -> Extraction:
     """Compute the features of images, or find them.
 
@@ -90,14 +91,18 @@ def extract(
         What happens if an image cannot be read.
     progress : callable
         Is told the number of rows that have been finished.
+    out : ndarray of shape (n_images, n_features), dtype float32, optional
+        Where to put the features, for example a file that is mapped into memory.
 
     Raises
     ------
     ImageDecodeError
         If an image cannot be read and `on_error` is "raise".
     """
-    found = Extraction(np.empty((len(images), plan.n_features), np.float32))
-    with _workers(n_workers) as in_parallel, _background(engine) as in_background:
+    if out is None:
+        out = np.empty((len(images), plan.n_features), np.float32)
+    found = Extraction(out)
+    with workers(n_workers) as in_parallel, _background(engine) as in_background:
         run = _Run(
             images, plan, engine, store, found, on_error, in_parallel, in_background, progress
         )
@@ -252,10 +257,17 @@ def _columns(wanted: Sequence[Slot], kept: Sequence[Slot]) -> list[tuple[slice, 
 
 
 @contextmanager
-def _workers(
+def workers(
     n_workers: int,
 ) -> Iterator[Callable[[Callable[[T], R], Sequence[T]], list[R]]]:
-    """Give a function that maps in threads, in order; few large tasks rather than many small."""
+    """Give a function that maps in threads, in order; few large tasks rather than many small.
+
+    Examples
+    --------
+    >>> with workers(2) as in_parallel:
+    ...     in_parallel(abs, [-1, 2, -3])
+    [1, 2, 3]
+    """
     if n_workers == 0:
         yield lambda function, items: [function(item) for item in items]
         return

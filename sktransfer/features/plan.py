@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from sktransfer.backbones.architecture import architecture_of
+
 if TYPE_CHECKING:
+    from sktransfer.backbones.weights import LoadedBackbone
+    from sktransfer.images import ImageShape
     from sktransfer.preprocessing import Preprocessing
 
-__all__ = ["FeaturePlan", "Slot"]
+__all__ = ["FeaturePlan", "Slot", "input_preprocessing", "plan_features"]
 
 
 @dataclass(frozen=True)
@@ -79,3 +83,39 @@ class FeaturePlan:
         return [
             f"{slot.layer}_{slot.pooling}_{i}" for slot in self.slots for i in range(slot.width)
         ]
+
+
+def plan_features(
+    loaded: LoadedBackbone, preprocessing: Preprocessing, precision: str, slots: tuple[Slot, ...]
+) -> FeaturePlan:
+    """Write down what a network with its weights is to compute of an image."""
+    return FeaturePlan(
+        backbone=loaded.spec.name,
+        weights=loaded.weights,
+        digest=loaded.digest,
+        architecture=architecture_of(loaded.module),
+        preprocessing=preprocessing,
+        precision=precision,
+        slots=slots,
+    )
+
+
+def input_preprocessing(
+    preprocessing: Preprocessing, image_size: int | None, image_shape: ImageShape
+) -> Preprocessing:
+    """Adapt what belongs to the weights to the size and the kind of images that a user asks for.
+
+    Parameters
+    ----------
+    preprocessing : Preprocessing
+        Of the weights.
+    image_size : int or None
+        Side of the network's input in pixels; None leaves it.
+    image_shape : tuple of int, "row" or None
+        A row of numbers has no proportions to keep, so it is squashed.
+    """
+    if image_size is not None:
+        preprocessing = preprocessing.with_size(int(image_size))
+    if isinstance(image_shape, str):
+        preprocessing = replace(preprocessing, fit="squash", resize=preprocessing.crop)
+    return preprocessing

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import weakref
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
@@ -34,6 +35,11 @@ __all__ = [
     "run_tapped",
     "standard_slots",
 ]
+
+# Shapes are found by sending something through the network, so they are kept as long as it is.
+_known_shapes: weakref.WeakKeyDictionary[nn.Module, dict[tuple[str, int], tuple[int, int, int]]] = (
+    weakref.WeakKeyDictionary()
+)
 
 _GEM_STAGES = 2  # the maps of earlier stages are so large that this pooling would cost time
 
@@ -108,7 +114,12 @@ def map_shapes(
     size : int
         Side of the network's input in pixels.
     """
-    return _shapes(loaded, layers, list(layers), size)
+    known = _known_shapes.setdefault(loaded.module, {})
+    missing = [layer for layer in layers if (layer, size) not in known]
+    if missing:
+        found = _shapes(loaded, missing, missing, size)
+        known |= {(layer, size): shape for layer, shape in found.items()}
+    return {layer: known[layer, size] for layer in layers}
 
 
 def standard_slots(spec: BackboneSpec) -> tuple[Slot, ...]:

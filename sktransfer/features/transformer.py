@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from sktransfer.backbones.architecture import architecture_of
 from sktransfer.backbones.portable import weights_from_bytes, weights_to_bytes
 from sktransfer.backbones.weights import LoadedBackbone, load_backbone
-from sktransfer.features.device import n_usable_cores, resolve_device
+from sktransfer.features.device import resolve_device, resolve_workers
 from sktransfer.features.engine import prepare
 from sktransfer.features.extraction import extract
-from sktransfer.features.plan import FeaturePlan
+from sktransfer.features.plan import FeaturePlan, input_preprocessing, plan_features
 from sktransfer.features.store import CacheInfo, open_store
 from sktransfer.features.taps import kept_slots, resolve_slots
 from sktransfer.parameters import check_choice, check_integer
@@ -267,12 +265,7 @@ class DeepFeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[m
         batch_size = check_integer(
             "batch_size", self.batch_size, 1, "images that go through the network together"
         )
-        if isinstance(self.num_workers, str):
-            check_choice("num_workers", self.num_workers, ("auto",))
-            return batch_size, n_usable_cores()
-        return batch_size, check_integer(
-            "num_workers", self.num_workers, 0, "threads that read and decode images, or 'auto'"
-        )
+        return batch_size, resolve_workers(self.num_workers)
 
     def _images(self, X: Any, *, reset: bool) -> ImageSequence:
         return validate_images(
@@ -287,21 +280,9 @@ class DeepFeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[m
         return load_backbone(self.backbone, self.weights, random_state=self.random_state)
 
     def _plan(self, loaded: LoadedBackbone) -> FeaturePlan:
-        preprocessing = loaded.preprocessing
-        if self.image_size is not None:
-            preprocessing = preprocessing.with_size(int(self.image_size))
-        if isinstance(self.image_shape, str):  # a row of numbers has no proportions to keep
-            preprocessing = replace(preprocessing, fit="squash", resize=preprocessing.crop)
+        preprocessing = input_preprocessing(loaded.preprocessing, self.image_size, self.image_shape)
         slots = resolve_slots(loaded, self.layers, self.pooling, preprocessing.crop)
-        return FeaturePlan(
-            backbone=loaded.spec.name,
-            weights=loaded.weights,
-            digest=loaded.digest,
-            architecture=architecture_of(loaded.module),
-            preprocessing=preprocessing,
-            precision=self._engine(loaded, slots).precision,
-            slots=slots,
-        )
+        return plan_features(loaded, preprocessing, self._engine(loaded, slots).precision, slots)
 
     def _engine(self, loaded: LoadedBackbone, slots: tuple[Slot, ...]) -> Engine:
         """Make the network ready for what is asked, and for what the store keeps beside it."""

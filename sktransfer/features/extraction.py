@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from sktransfer.exceptions import ImageDecodeError, ImageWarning
+from sktransfer.features.heap import kept_heap
 from sktransfer.features.store import Record, Store, content_key, context_key
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def extract(
     if out is None:
         out = np.empty((len(images), plan.n_features), np.float32)
     found = Extraction(out)
-    with workers(n_workers) as in_parallel, _background(engine) as in_background:
+    with workers(n_workers) as in_parallel, _background(engine) as in_background, kept_heap():
         run = _Run(
             images, plan, engine, store, found, on_error, in_parallel, in_background, progress
         )
@@ -165,7 +166,7 @@ class _Run:
         records = self._store.get_many([key for _, _, key in new])
         for (row, payload, key), record in zip(new, records, strict=True):
             if record is not None and len(record.vector) == self._width:
-                self._fill([row], record.vector)
+                self._fill([row], record.vector[None])
             elif key in waiting:
                 waiting[key].rows.append(row)
             else:
@@ -197,8 +198,10 @@ class _Run:
         self._running = None
         vectors = forward.result().numpy()
         seconds = (time.perf_counter() - start) / len(tasks)
-        for task, vector in zip(tasks, vectors, strict=True):
-            self._fill(task.rows, vector)
+        self._fill(
+            [row for task in tasks for row in task.rows],
+            vectors.repeat([len(task.rows) for task in tasks], axis=0),
+        )
         if self._store is not None:
             keys = [task.key for task in tasks if task.key is not None]
             self._store.put_many(keys, [Record(vector.copy(), seconds) for vector in vectors])
@@ -232,14 +235,13 @@ class _Run:
         if self._on_error == "warn":
             warnings.warn(str(content), ImageWarning, stacklevel=2)
         self._found.failed.append(row)
-        self._fill([row], np.full(self._width, np.nan, np.float32))
+        self._fill([row], np.full((1, self._width), np.nan, np.float32))
         return False
 
-    def _fill(self, rows: list[int], vector: NDArray[np.float32]) -> None:
-        for row in rows:
-            out = self._found.features[row]
-            for target, source in self._columns:
-                out[target] = vector[source]
+    def _fill(self, rows: list[int], vectors: NDArray[np.float32]) -> None:
+        """Write the columns that are wanted of vectors, one for each row."""
+        for target, source in self._columns:
+            self._found.features[rows, target] = vectors[:, source]
         self._progress(len(rows))
 
 

@@ -1,4 +1,4 @@
-"""One folder per class -> image paths and labels.
+"""Folders -> image paths and, with one folder per class, labels.
 
 The layout that most collections of images come in: the label of an image is the name of the folder
 it lies in.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["IMAGE_EXTENSIONS", "load_class_folders"]
+__all__ = ["IMAGE_EXTENSIONS", "list_images", "load_class_folders"]
 
 IMAGE_EXTENSIONS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 """Files with one of these endings, in upper or lower case, count as images."""
@@ -62,13 +62,7 @@ def load_class_folders(
     >>> len(paths), labels.tolist()
     (3, ['ant', 'ant', 'bee'])
     """
-    root = Path(folder)
-    if not root.exists():
-        raise FileNotFoundError(f"folder={str(root)!r} does not exist.")
-    if not root.is_dir():
-        raise NotADirectoryError(
-            f"folder={str(root)!r} is a file. Give the folder that holds one sub-folder per class."
-        )
+    root = _check_folder(folder, "the folder that holds one sub-folder per class")
     images = {
         entry.name: _images_in(entry)
         for entry in sorted(root.iterdir())
@@ -85,6 +79,60 @@ def load_class_folders(
     paths = [str(path) for found in images.values() for path in found]
     labels = [name for name, found in images.items() for _ in found]
     return np.array(paths, dtype=object), np.array(labels)
+
+
+def list_images(folder: str | os.PathLike[str]) -> NDArray[np.object_]:
+    """List the images of a folder and of all its sub-folders.
+
+    Only lists: no image is opened. Folders and files whose names begin with a dot are left out.
+
+    Parameters
+    ----------
+    folder : str or path-like
+
+    Returns
+    -------
+    ndarray of shape (n_images,), dtype object
+        Paths as str, sorted.
+
+    Raises
+    ------
+    FileNotFoundError, NotADirectoryError
+        If `folder` does not exist or is a file.
+    ImageError
+        If there is no image.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("1.jpg", "more/2.jpg", "notes.txt"):
+    ...         Path(folder, name).parent.mkdir(exist_ok=True)
+    ...         Path(folder, name).touch()
+    ...     len(list_images(folder))
+    2
+    """
+    root = _check_folder(folder, "a folder that holds images")
+    folders = [root, *(path for path in root.rglob("*") if path.is_dir())]
+    shown = [
+        found
+        for found in folders
+        if not any(part.startswith(".") for part in found.relative_to(root).parts)
+    ]
+    paths = sorted(str(path) for found in shown for path in _images_in(found))
+    if not paths:
+        raise ImageError(_explain_empty(root))
+    return np.array(paths, dtype=object)
+
+
+def _check_folder(folder: str | os.PathLike[str], wanted: str) -> Path:
+    root = Path(folder)
+    if not root.exists():
+        raise FileNotFoundError(f"folder={str(root)!r} does not exist.")
+    if not root.is_dir():
+        raise NotADirectoryError(f"folder={str(root)!r} is a file. Give {wanted}.")
+    return root
 
 
 def _images_in(folder: Path) -> list[Path]:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sktransfer.exceptions import ImageError
-from sktransfer.folders import load_class_folders
+from sktransfer.folders import list_images, load_class_folders
 
 
 def _touch(root, *names):
@@ -55,3 +55,21 @@ def test_a_folder_of_train_and_val_parts_is_not_taken_for_two_classes(tmp_path):
     _touch(tmp_path, "train/ant/1.png", "train/bee/1.png", "val/ant/2.png", "val/bee/2.png")
     with pytest.raises(ImageError, match=r"too deep, in 'ant'.*did you mean to give '.*train'"):
         load_class_folders(tmp_path)
+
+
+def test_images_of_all_sub_folders_are_listed_but_hidden_ones_are_not(tmp_path):
+    _touch(tmp_path, "b.png", "a/deep/c.jpg", "notes.txt", ".hidden/d.png", ".e.png")
+    expected = [str(tmp_path / "a/deep/c.jpg"), str(tmp_path / "b.png")]
+    assert list_images(tmp_path).tolist() == expected
+
+
+def test_a_folder_tree_without_images_is_refused(tmp_path):
+    _touch(tmp_path, "a/notes.txt")
+    with pytest.raises(ImageError, match="holds no image"):
+        list_images(tmp_path)
+
+
+def test_a_file_in_place_of_a_folder_of_images_is_refused(tmp_path):
+    _touch(tmp_path, "a.png")
+    with pytest.raises(NotADirectoryError, match=r"is a file\. Give a folder that holds images"):
+        list_images(tmp_path / "a.png")

@@ -18,6 +18,7 @@ PUBLIC = {
     "FineTuneRegressor",
     "Recommendation",
     "audit_images",
+    "compare_strategies",
     "layer_ensemble",
     "list_backbones",
     "rank_backbones",

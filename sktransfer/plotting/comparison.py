@@ -83,7 +83,7 @@ class StrategyComparisonDisplay:
 
         Parameters
         ----------
-        comparison : StrategyComparison or FeatureComparison
+        comparison : StrategyComparison
             With ``results_``, and ``fold_scores_`` if it has such.
         score_name : str, default="Score"
             What the scores are.

@@ -1,18 +1,15 @@
-"""Choosing: which features, head, backbone or strategy suits the images at hand."""
+"""Choosing: which strategy of transfer, features, head or backbone suits the images at hand."""
 
 from sktransfer.selection.advice import Recommendation, recommend_strategy
 from sktransfer.selection.audit import audit_images
-from sktransfer.selection.comparison import (
-    Candidate,
-    FeatureComparison,
-    compare_candidates,
-    compare_features,
-    feature_candidates,
-)
+from sktransfer.selection.candidates import Candidate, strategy_candidates
+from sktransfer.selection.comparison import compare_strategies
 from sktransfer.selection.ensembles import layer_ensemble
 from sktransfer.selection.evidence import logme
 from sktransfer.selection.pixels import PixelTransformer
 from sktransfer.selection.ranking import RANKING_METHODS, rank_backbones
+from sktransfer.selection.results import StrategyComparison
+from sktransfer.selection.significance import corrected_paired_ttest
 from sktransfer.selection.transferability import (
     hscore,
     knn_accuracy,
@@ -25,13 +22,12 @@ from sktransfer.selection.transferability import (
 __all__ = [
     "RANKING_METHODS",
     "Candidate",
-    "FeatureComparison",
     "PixelTransformer",
     "Recommendation",
+    "StrategyComparison",
     "audit_images",
-    "compare_candidates",
-    "compare_features",
-    "feature_candidates",
+    "compare_strategies",
+    "corrected_paired_ttest",
     "hscore",
     "knn_accuracy",
     "layer_ensemble",
@@ -42,4 +38,5 @@ __all__ = [
     "rank_backbones",
     "recommend_strategy",
     "shrunk_hscore",
+    "strategy_candidates",
 ]

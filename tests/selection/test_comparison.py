@@ -1,23 +1,31 @@
 import pickle
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
 from sklearn.model_selection import KFold
 from sklearn.pipeline import Pipeline
 
-from sktransfer import DeepFeatureTransformer
+from sktransfer import DeepFeatureTransformer, compare_strategies
 from sktransfer.features.engine import Engine
 from sktransfer.selection import (
     Candidate,
     PixelTransformer,
-    compare_candidates,
-    compare_features,
-    feature_candidates,
+    corrected_paired_ttest,
+    strategy_candidates,
 )
 
-QUICK = {"layers": [-1], "poolings": ["avg"], "cv": 3, "pixel_size": 8}
+FEATURES = (
+    "raw pixels + logistic regression",
+    "features + logistic regression",
+    "features + SVM",
+    "features + random forest",
+)
+SMALL = {"layers": [-1], "poolings": ["avg"], "pixel_size": 8}
+QUICK = {**SMALL, "candidates": ["features + SVM", "raw pixels + logistic regression"], "cv": 3}
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +35,8 @@ def few(digits):
 
 @pytest.fixture(scope="module")
 def comparison(few):
-    return compare_features(*few, layers=[-1, -2], poolings=["avg", "max"], cv=3, pixel_size=8)
+    grid = {"candidates": FEATURES, "layers": [-1, -2], "poolings": ["avg", "max"]}
+    return compare_strategies(*few, **QUICK | grid)
 
 
 def _dummy(strategy="most_frequent"):
@@ -36,17 +45,15 @@ def _dummy(strategy="most_frequent"):
 
 def test_the_table_has_a_row_per_candidate_best_first(comparison):
     results = comparison.results_
-    assert set(results["candidate"]) == {
-        "raw pixels + logistic regression",
-        "features + logistic regression",
-        "features + SVM",
-        "features + random forest",
-    }
+    assert set(results["candidate"]) == set(FEATURES)
+    assert set(results["strategy"]) == {"raw pixels", "features"}
     assert results["score_mean"].is_monotonic_decreasing
     assert results["score_mean"].between(0.5, 1).all()  # of ten classes: all have learned something
     assert (results["score_std"] > 0).all()
     assert (results["fit_seconds"] > 0).all()
-    assert (results["search_seconds"] > results["fit_seconds"]).all()
+    assert (results["predict_seconds"] > 0).all()
+    assert (results["search_seconds"] > 0).all()
+    assert (results["size_bytes"] > 1000).all()
 
 
 def test_the_figures_are_those_of_the_searches(comparison):
@@ -63,13 +70,72 @@ def test_every_layer_is_searched_with_every_pooling(comparison):
     assert asked == {(-1, "avg"), (-1, "max"), (-2, "avg"), (-2, "max")}
 
 
-def test_all_candidates_are_scored_on_the_same_folds(few, comparison):
+def test_the_scores_of_the_folds_are_in_the_order_of_the_table(comparison):
+    scores = comparison.fold_scores_
+    assert list(scores) == comparison.results_["candidate"].tolist()
+    assert scores.shape == (3, 4)
+    np.testing.assert_allclose(scores.mean(), comparison.results_["score_mean"])
+    np.testing.assert_allclose(scores.std(ddof=0), comparison.results_["score_std"])
+
+
+def test_p_values_are_those_of_the_test_against_the_best(comparison):
+    p, scores = comparison.results_["p_value"], comparison.fold_scores_
+    assert np.isnan(p[0])
+    for row in (1, 2, 3):
+        differences = scores.iloc[:, 0] - scores.iloc[:, row]
+        assert p[row] == corrected_paired_ttest(differences, n_train=80, n_test=40)
+
+
+def test_all_candidates_are_scored_on_the_same_folds_also_without_a_seed(few):
+    seen = []
+
+    class Seen(DummyClassifier):
+        def fit(self, X, y):
+            seen.append(np.ravel(X).tolist())
+            return super().fit(X, y)
+
+    rows = np.arange(120).reshape(-1, 1)
+    candidates = {"a": Seen(), "b": Seen()}
+    compare_strategies(rows, few[1], candidates=candidates, cv=KFold(3, shuffle=True))
+    assert seen[:3] == seen[3:6]
+
+
+def test_images_of_one_group_stay_together(few):
     X, y = few
-    splits = [
-        [test.tolist() for _, test in search.cv.split(X, y)]
-        for search in comparison.searches_.values()
-    ]
-    assert all(split == splits[0] for split in splits)
+    groups = np.arange(120) // 2
+    comparison = compare_strategies(X, y, candidates={"guess": _dummy()}, groups=groups, cv=3)
+    for train, test in comparison.searches_["guess"].cv:
+        assert not set(groups[train]) & set(groups[test])
+
+
+def test_a_search_can_be_fitted_again_as_any_other(few, comparison):
+    X, y = few
+    search = comparison.searches_["raw pixels + logistic regression"]
+    scores = search.cv_results_["mean_test_score"]
+    again = clone(search).fit(X, y)
+    np.testing.assert_array_equal(again.cv_results_["mean_test_score"], scores)
+
+
+def test_what_is_in_the_store_does_not_look_free(few):
+    X, y = few
+    forest = {"candidates": ["features + random forest", "raw pixels + logistic regression"]}
+    first, again = (compare_strategies(X // 3, y, **QUICK | forest) for _ in range(2))
+    for comparison in (first, again):
+        row = comparison.results_.set_index("candidate").loc["features + random forest"]
+        passed = first.pass_seconds_  # mostly the network; the second time only a look-up
+        assert row["predict_seconds"] > 0.5 * passed * 40 / 120
+    assert again.pass_seconds_ < first.pass_seconds_
+
+
+def test_memory_counts_the_pass_through_the_network(few):
+    X, y = few
+    comparison = compare_strategies(X // 5, y, **QUICK)
+    peaks = comparison.results_.set_index("candidate")["peak_memory_bytes"]
+    if np.isnan(peaks).all():
+        pytest.skip("this system does not tell the peak")
+    found = comparison.searches_["features + SVM"].cv_results_
+    after_the_pass = found["mean_test_peak_memory_bytes"].max()
+    assert peaks["features + SVM"] > after_the_pass + 1e6
 
 
 def test_the_winner_is_fitted_on_all_images_with_its_best_parameters(digits, comparison):
@@ -87,61 +153,64 @@ def test_the_winner_pickles(digits, comparison):
 
 
 def test_the_same_seed_gives_the_same_scores(few):
-    first, again = (compare_features(*few, random_state=3, **QUICK) for _ in range(2))
+    first, again = (compare_strategies(*few, random_state=3, **QUICK) for _ in range(2))
     columns = ["candidate", "score_mean", "score_std"]
     assert first.results_[columns].equals(again.results_[columns])
 
 
-def test_several_processes_give_the_same_scores_and_leave_nothing_behind(few):
-    one, two = (compare_features(*few, n_jobs=n_jobs, **QUICK) for n_jobs in (1, 2))
+@pytest.mark.slow
+def test_several_processes_give_the_same_scores_and_leave_nothing_behind(
+    few, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    one, two = (compare_strategies(*few, n_jobs=n_jobs, **QUICK) for n_jobs in (1, 2))
     for name, search in one.searches_.items():
         np.testing.assert_array_equal(
             search.cv_results_["mean_test_score"],
             two.searches_[name].cv_results_["mean_test_score"],
         )
-    store = two.searches_["features + SVM"].estimator.get_params()["features__cache"]
-    assert not Path(store).exists()
-    winner = two.best_estimator_.named_steps["features"]
-    assert not isinstance(winner, DeepFeatureTransformer) or winner.cache == "memory"
+    svm = two.searches_["features + SVM"].estimator
+    assert svm.get_params()["features__cache"] == "memory"
+    assert not list(Path(tempfile.gettempdir()).glob("sktransfer-*"))
 
 
 def test_labels_may_be_strings(few):
     X, y = few
     names = np.array([f"digit {label}" for label in y])
-    assert set(compare_features(X, names, **QUICK).best_estimator_.predict(X[:20])) <= set(names)
+    assert set(compare_strategies(X, names, **QUICK).best_estimator_.predict(X[:20])) <= set(names)
 
 
 def test_candidates_may_be_changed_and_added_to(few):
-    candidates = feature_candidates(DeepFeatureTransformer("tiny"), layers=[-1], poolings=["avg"])
+    candidates = strategy_candidates("tiny", layers=[-1], poolings=["avg"])
     kept = {"SVM": candidates["features + SVM"], "guess": Candidate(_dummy(), {})}
-    comparison = compare_candidates(*few, kept, cv=3)
+    comparison = compare_strategies(*few, candidates=kept, cv=3)
     assert comparison.results_["candidate"].tolist() == ["SVM", "guess"]
     assert comparison.best_candidate_ == "SVM"
 
 
 def test_of_equal_scores_the_first_candidate_wins(few):
     candidates = {"b": Candidate(_dummy(), {}), "a": Candidate(_dummy(), {})}
-    assert compare_candidates(*few, candidates, cv=3).best_candidate_ == "b"
+    assert compare_strategies(*few, candidates=candidates, cv=3).best_candidate_ == "b"
 
 
 def test_a_splitter_is_used_as_it_is(few):
     folds = KFold(4)
-    comparison = compare_candidates(*few, {"guess": Candidate(_dummy(), {})}, cv=folds)
+    comparison = compare_strategies(*few, candidates={"guess": _dummy()}, cv=folds)
     assert comparison.searches_["guess"].n_splits_ == 4
 
 
 def test_progress_appears_only_when_asked_for(few, capsys):
     candidates = {"guess": Candidate(_dummy(), {})}
-    compare_candidates(*few, candidates, cv=3)
+    compare_strategies(*few, candidates=candidates, cv=3)
     assert capsys.readouterr().err == ""
-    compare_candidates(*few, candidates, cv=3, verbose=1)
+    compare_strategies(*few, candidates=candidates, cv=3, verbose=1)
     assert "guess" in capsys.readouterr().err
 
 
 def test_the_candidates_given_are_not_changed(few):
-    candidates = feature_candidates(DeepFeatureTransformer("tiny"), layers=[-1], poolings=["avg"])
+    candidates = strategy_candidates("tiny", layers=[-1], poolings=["avg"])
     kept = {name: candidates[name] for name in ("features + SVM",)}
-    compare_candidates(*few, kept, cv=3)
+    compare_strategies(*few, candidates=kept, cv=3)
     pipeline, _ = kept["features + SVM"]
     assert pipeline.get_params()["head__C"] == 1.0
     assert not hasattr(pipeline.named_steps["scale"], "mean_")
@@ -152,31 +221,31 @@ def test_more_folds_than_images_of_a_class_is_refused(few):
     rows = np.r_[np.flatnonzero(y == 0)[:5], np.flatnonzero(y == 1)[:3]]
     message = r"cv=5 asks for 5 folds, but the class 1 has only 3 image\(s\)\. Set cv=3 or lower"
     with pytest.raises(ValueError, match=message):
-        compare_features(X[rows], y[rows])
+        compare_strategies(X[rows], y[rows])
 
 
 def test_a_single_class_is_refused(few):
     X, _ = few
     with pytest.raises(ValueError, match="y holds a single class, 7; a comparison needs two"):
-        compare_features(X, np.full(len(X), 7))
+        compare_strategies(X, np.full(len(X), 7))
 
 
 def test_labels_of_another_length_are_refused(few):
     X, y = few
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
-        compare_features(X, y[:-1])
+        compare_strategies(X, y[:-1])
 
 
 def test_a_lone_pooling_is_refused_with_what_to_write(few):
     with pytest.raises(TypeError, match=r"poolings='avg' must be a list.*Pass poolings=\['avg'\]"):
-        compare_features(*few, poolings="avg")
+        compare_strategies(*few, poolings="avg")
 
 
 def test_nothing_to_search_is_refused(few):
     with pytest.raises(ValueError, match=r"layers=\[\] is empty"):
-        compare_features(*few, layers=[])
-    with pytest.raises(ValueError, match=r"candidates=\[\] is empty"):
-        compare_candidates(*few, {})
+        compare_strategies(*few, layers=[])
+    with pytest.raises(ValueError, match=r"candidates=\{\} is empty"):
+        compare_strategies(*few, candidates={})
 
 
 def test_the_searches_pass_no_image_through_the_network_again(few, monkeypatch):
@@ -188,7 +257,68 @@ def test_the_searches_pass_no_image_through_the_network_again(few, monkeypatch):
         return run(self, pixels, preprocessing)
 
     monkeypatch.setattr(Engine, "run", counted)
-    compare_features(
-        X[:60] // 2, y[:60], layers=[-1, [-2, -1]], poolings=["avg", "max"], cv=2, pixel_size=8
-    )
+    grid = {"layers": [-1, [-2, -1]], "poolings": ["avg", "max"], "cv": 2}
+    compare_strategies(X[:60] // 2, y[:60], **QUICK | grid)
     assert sum(n_images) == 60
+
+
+def test_the_network_sees_each_image_once_for_candidates_of_your_own(few, monkeypatch):
+    X, y = few
+    n_images, run = [], Engine.run
+
+    def counted(self, pixels, preprocessing):
+        n_images.append(len(pixels))
+        return run(self, pixels, preprocessing)
+
+    monkeypatch.setattr(Engine, "run", counted)
+    pipeline = Pipeline([("net", DeepFeatureTransformer("tiny")), ("head", DummyClassifier())])
+    grid = [{"net__layers": [-1, -2]}, {"net__pooling": ["max"], "head__strategy": ["prior"]}]
+    compare_strategies(X[:60] // 7, y[:60], candidates={"own": (pipeline, grid)}, cv=2)
+    assert sum(n_images) == 60
+
+
+def test_a_comparison_draws_itself(comparison):
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    display = comparison.plot()
+    shown = " ".join(text.get_text() for text in display.ax_.texts)
+    assert all(name in shown for name in FEATURES)
+    pyplot.close(display.figure_)
+
+
+def test_names_choose_from_the_ready_made_candidates(few):
+    comparison = compare_strategies(*few, **QUICK | {"candidates": ["features + SVM"]})
+    assert comparison.results_["candidate"].tolist() == ["features + SVM"]
+
+
+def test_an_unknown_candidate_is_refused_with_the_possible_ones(few):
+    with pytest.raises(ValueError, match=r"names 'SVM', which is none of .*'features \+ SVM'"):
+        compare_strategies(*few, candidates=["SVM"])
+
+
+@pytest.mark.parametrize("wrong", ["SVM", (DummyClassifier(),), (DummyClassifier(), 1), 3])
+def test_a_candidate_that_is_no_estimator_is_refused(few, wrong):
+    with pytest.raises(TypeError, match=r"candidates\['a'\]=.* must be an estimator, or a pair"):
+        compare_strategies(*few, candidates={"a": wrong})
+
+
+def test_more_folds_than_groups_of_a_class_is_refused(few):
+    X, y = few
+    rows = np.flatnonzero(y < 2)
+    with pytest.raises(ValueError, match=r"the class 0 has only 1 group\(s\) of images"):
+        compare_strategies(X[rows], y[rows], groups=y[rows], cv=3)
+
+
+def test_a_data_set_of_torch_can_be_compared(few):
+    X, y = few
+    data = [(image, 0) for image in X]
+
+    class Data:
+        def __len__(self):
+            return len(data)
+
+        def __getitem__(self, row):
+            return data[row]
+
+    raw = ["raw pixels + logistic regression"]
+    plain, wrapped = (compare_strategies(A, y, **QUICK | {"candidates": raw}) for A in (X, Data()))
+    assert plain.fold_scores_.equals(wrapped.fold_scores_)

@@ -1,45 +1,25 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import joblib
-import numpy as np
 import pytest
-from PIL import Image
 
 import sktransfer.selection
 from sktransfer.cli import main
 
-QUICK = ["--layers=-1", "--pooling", "avg", "--cv", "2"]
-
-
-@pytest.fixture
-def folder(digits, tmp_path, monkeypatch):
-    """Eight images each of the digits zero and one, in one folder a class, as seen from inside."""
-    monkeypatch.chdir(tmp_path)
-    for digit, name in ((0, "zero"), (1, "one")):
-        (tmp_path / "digits" / name).mkdir(parents=True)
-        for row in np.flatnonzero(digits.y == digit)[:8]:
-            Image.fromarray(digits.X[row]).save(tmp_path / "digits" / name / f"{row:04}.png")
-    return tmp_path
-
-
-def _error(capsys):
-    """The only line on stderr."""
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    (line,) = captured.err.splitlines()
-    return line
+QUICK = ["--layers=-1", "--pooling", "avg", "--cv", "2", "--candidates", "pixels,svm"]
 
 
 def test_compare_prints_a_table_and_predicts_from_the_file_it_saved(folder, capsys):
     assert main(["compare", "digits", "--out", "model.joblib", *QUICK]) == 0
     captured = capsys.readouterr()
     lines = captured.out.splitlines()
-    assert lines[0].split() == ["candidate", "score", "spread", "seconds", "best", "parameters"]
-    assert sum("raw pixels +" in line or "features +" in line for line in lines[1:5]) == 4
+    assert lines[0].split()[:5] == ["candidate", "score", "spread", "p", "settings"]
+    assert {line[:12] for line in lines[1:3]} == {"raw pixels +", "features + S"}
     scores = [
-        float(line[len("raw pixels + logistic regression") :].split()[0]) for line in lines[1:5]
+        float(line[len("raw pixels + logistic regression") :].split()[0]) for line in lines[1:3]
     ]
     assert scores == sorted(scores, reverse=True)
     assert scores[0] > 0.9
@@ -67,6 +47,8 @@ def test_json_holds_what_the_table_shows(folder, capsys):
     report = json.loads(capsys.readouterr().out)
     assert report["results"][0]["candidate"] == report["best"]
     assert {"score_mean", "score_std", "search_seconds"} <= set(report["results"][0])
+    assert report["results"][0]["p_value"] is None  # NaN is not JSON
+    assert len(report["fold_scores"][report["best"]]) == 2
     assert report["model"] == "sktransfer-model.joblib"
     assert (folder / "sktransfer-model.joblib").stat().st_size < 2**20
     assert len(report["predictions"]) == 5
@@ -78,18 +60,23 @@ def test_without_a_folder_the_bundled_digits_are_compared_with_the_options_given
 ):
     asked = {}
 
-    def compare_features(X, y, **options):
+    def compare_strategies(X, y, **options):
         asked.update(options, n_images=len(X))
         raise ValueError("enough\nseen")
 
-    monkeypatch.setattr(sktransfer.selection, "compare_features", compare_features)
+    monkeypatch.setattr(sktransfer.selection, "compare_strategies", compare_strategies)
     out = str(tmp_path / "model.joblib")
     words = "--backbone resnet18 --weights IMAGENET1K_V1 --device cpu --layers layer3,layer3+-1 "
-    words += "--pooling gem --cv 3 --n-jobs 2 --batch-size 8 --seed 4 --quiet --out"
+    words += "--pooling gem --cv 3 --n-jobs 2 --batch-size 8 --seed 4 --quiet --candidates forest,pixels "
+    words += "--resume kept --image-size 64 --out"
     assert main(["compare", *words.split(), out]) == 1
     assert capsys.readouterr().err == "sktransfer: error: enough seen\n"
     assert asked == {
         "n_images": 1797,
+        "candidates": ["features + random forest", "raw pixels + logistic regression"],
+        "groups": None,
+        "image_size": 64,
+        "resume": Path("kept"),
         "backbone": "resnet18",
         "weights": "IMAGENET1K_V1",
         "device": "cpu",
@@ -103,34 +90,34 @@ def test_without_a_folder_the_bundled_digits_are_compared_with_the_options_given
     }
 
 
-def test_a_missing_folder_is_one_line_and_code_1(folder, capsys):
+def test_a_missing_folder_is_one_line_and_code_1(folder, error_line):
     assert main(["compare", "nowhere"]) == 1
-    assert _error(capsys) == "sktransfer: error: folder='nowhere' does not exist."
+    assert error_line() == "sktransfer: error: folder='nowhere' does not exist."
 
 
-def test_an_unknown_backbone_is_one_line_and_code_1(folder, capsys):
+def test_an_unknown_backbone_is_one_line_and_code_1(folder, error_line):
     assert main(["compare", "digits", "--quiet", "--backbone", "resnet51", *QUICK]) == 1
-    assert _error(capsys).startswith("sktransfer: error: backbone='resnet51'")
+    assert error_line().startswith("sktransfer: error: backbone='resnet51'")
 
 
-def test_an_unreadable_image_is_one_line_that_names_it(folder, capsys):
+def test_an_unreadable_image_is_one_line_that_names_it(folder, error_line):
     (folder / "digits" / "one" / "broken.png").write_bytes(b"not an image")
     assert main(["compare", "digits", "--quiet", *QUICK]) == 1
-    assert "broken.png" in _error(capsys)
+    assert "broken.png" in error_line()
 
 
-def test_more_folds_than_images_is_one_line_that_says_how_many_are_possible(folder, capsys):
+def test_more_folds_than_images_is_one_line_that_says_how_many_are_possible(folder, error_line):
     assert main(["compare", "digits", "--quiet", "--cv", "9"]) == 1
-    assert "cv=9 asks for 9 folds, but the class 'one' has only 8 image(s)" in _error(capsys)
+    assert "cv=9 asks for 9 folds, but the class 'one' has only 8 image(s)" in error_line()
 
 
 @pytest.mark.parametrize(
     ("out", "message"),
     [("missing/model.joblib", "'missing' does not exist. Make it first."), (".", "is a folder.")],
 )
-def test_a_place_that_cannot_be_written_is_found_before_the_work(folder, capsys, out, message):
+def test_a_place_that_cannot_be_written_is_found_before_the_work(folder, error_line, out, message):
     assert main(["compare", "digits", "--out", out]) == 1
-    assert message in _error(capsys)
+    assert message in error_line()
 
 
 def test_traceback_shows_where_an_error_arose(folder):
@@ -138,13 +125,13 @@ def test_traceback_shows_where_an_error_arose(folder):
         main(["compare", "nowhere", "--traceback"])
 
 
-def test_an_interrupt_is_code_130_without_a_traceback(folder, monkeypatch, capsys):
+def test_an_interrupt_is_code_130_without_a_traceback(folder, monkeypatch, error_line):
     def interrupted(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sktransfer.selection, "compare_features", interrupted)
+    monkeypatch.setattr(sktransfer.selection, "compare_strategies", interrupted)
     assert main(["compare", "digits", "--quiet"]) == 130
-    assert _error(capsys) == "sktransfer: interrupted"
+    assert error_line() == "sktransfer: interrupted"
 
 
 @pytest.mark.parametrize(
@@ -155,6 +142,7 @@ def test_an_interrupt_is_code_130_without_a_traceback(folder, monkeypatch, capsy
         (["compare", "--cv", "1"], "1 is too few; give 2 or more"),
         (["compare", "--cv", "many"], "invalid"),
         (["compare", "--pooling", "avg,,max"], "has an empty entry between its commas"),
+        (["compare", "--candidates", "svn"], "'svn' is none of the candidates. Choose from pixels"),
         (["compare", "--bakcbone", "tiny"], "unrecognized arguments: --bakcbone"),
     ],
 )

@@ -1,0 +1,134 @@
+"""Arguments that several commands have, and how their words are read."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "CANDIDATES",
+    "add_manner",
+    "add_network",
+    "add_search",
+    "add_source",
+    "at_least",
+    "split_candidates",
+    "split_layers",
+    "split_words",
+]
+
+CANDIDATES = {
+    "pixels": "raw pixels + logistic regression",
+    "logistic": "features + logistic regression",
+    "svm": "features + SVM",
+    "forest": "features + random forest",
+}
+"""What a command calls the ready-made candidates of a comparison."""
+
+
+def add_source(parser: argparse.ArgumentParser, *, optional: bool, labelled: bool = True) -> None:
+    """Add where the images come from."""
+    layout = (
+        "a folder with one sub-folder of images per class, or a CSV file with the columns path and "
+        "label"
+    )
+    if not labelled:
+        layout = "a folder of images, or of sub-folders of images, or a CSV file with a column path"
+    if optional:
+        parser.add_argument(
+            "source", nargs="?", type=Path, metavar="FOLDER|CSV",
+            help=f"{layout} (default: bundled images)",
+        )  # fmt: skip
+    else:
+        parser.add_argument("source", type=Path, metavar="FOLDER|CSV", help=layout)
+
+
+def add_network(parser: argparse.ArgumentParser) -> None:
+    """Add which network, and where it runs."""
+    add = parser.add_argument_group("network").add_argument
+    add("--backbone", default="tiny", metavar="NAME", help="network (default: %(default)s)")
+    add(
+        "--weights", default="default", metavar="NAME",
+        help='"default", a torchvision weights name, a .safetensors or .pth file, or "random" '
+        "(default: %(default)s)",
+    )  # fmt: skip
+    add("--image-size", type=at_least(1), metavar="PIXELS",
+        help="side of the network's input (default: what the weights were trained with)")  # fmt: skip
+    add("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
+    add("--batch-size", type=at_least(1), default=32, metavar="N",
+        help="images that pass through the network at a time (default: %(default)s)")  # fmt: skip
+
+
+def add_search(parser: argparse.ArgumentParser) -> None:
+    """Add what is searched, and over which folds."""
+    add = parser.add_argument_group("search").add_argument
+    add(
+        "--layers", type=split_layers, metavar="A,B+C",
+        help="layers to search, by name or counted from the end; + joins layers "
+        "(default: the last stage, the one before, and both together). "
+        "Write --layers=-1 with a sign",
+    )  # fmt: skip
+    add(
+        "--pooling", type=split_words, default=["avg", "max"], metavar="A,B",
+        help="poolings to search: avg, max, avgmax, gem, flatten (default: avg,max)",
+    )  # fmt: skip
+    add("--cv", type=at_least(2), default=5, metavar="N", help="folds (default: %(default)s)")
+    add("--n-jobs", type=int, metavar="N", help="processes; -1 takes every core (default: 1)")
+    add("--seed", type=int, default=0, metavar="N", help="of folds and heads (default: 0)")
+
+
+def add_manner(parser: argparse.ArgumentParser, *, json: bool = True) -> None:
+    """Add how the command talks."""
+    add = parser.add_argument_group("manner").add_argument
+    if json:
+        add("--json", action="store_true", help="print the results as JSON")
+    add("-q", "--quiet", action="store_true", help="no progress and no messages on stderr")
+    add("--traceback", action="store_true", help="show where an error arose")
+
+
+def split_words(text: str) -> list[str]:
+    """Read ``a,b`` as a list."""
+    words = [word.strip() for word in text.split(",")]
+    if not all(words):
+        raise argparse.ArgumentTypeError(f"{text!r} has an empty entry between its commas")
+    return words
+
+
+def split_candidates(text: str) -> list[str]:
+    """Read ``logistic,svm`` as the names of candidates."""
+    words = split_words(text)
+    for word in words:
+        if word not in CANDIDATES:
+            raise argparse.ArgumentTypeError(
+                f"{word!r} is none of the candidates. Choose from {', '.join(CANDIDATES)}"
+            )
+    return [CANDIDATES[word] for word in words]
+
+
+def split_layers(text: str) -> list[Any]:
+    """Read ``layer3,layer3+layer4,-1`` as ``["layer3", ["layer3", "layer4"], -1]``."""
+    choices = [[_as_layer(part) for part in word.split("+")] for word in split_words(text)]
+    return [choice[0] if len(choice) == 1 else choice for choice in choices]
+
+
+def at_least(lowest: int) -> Callable[[str], int]:
+    """Make a reader of whole numbers from `lowest` on."""
+
+    def number(text: str) -> int:
+        value = int(text)
+        if value < lowest:
+            raise argparse.ArgumentTypeError(f"{value} is too few; give {lowest} or more")
+        return value
+
+    return number
+
+
+def _as_layer(word: str) -> str | int:
+    try:
+        return int(word)
+    except ValueError:
+        return word

@@ -1,0 +1,175 @@
+"""``compare``: every strategy on the same folds, in one table, and the winner saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from sktransfer.cli.arguments import (
+    CANDIDATES,
+    add_manner,
+    add_network,
+    add_search,
+    add_source,
+    split_candidates,
+)
+from sktransfer.cli.output import (
+    as_json,
+    as_table,
+    check_writable,
+    format_params,
+    print_result,
+    say,
+    whole_file,
+)
+from sktransfer.cli.sources import load_labelled_images
+
+if TYPE_CHECKING:
+    import argparse
+
+    import pandas as pd
+
+    from sktransfer.cli.sources import Images
+    from sktransfer.selection import StrategyComparison
+
+__all__ = ["HELP", "add_arguments", "compare_images", "run", "save_model"]
+
+HELP = "compare strategies of transfer on the same folds, and save the winner"
+
+_N_SHOWN = 5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    add_source(parser, optional=True)
+    parser.add_argument(
+        "--candidates", type=split_candidates, metavar="A,B",
+        help=f"which to compare: {', '.join(CANDIDATES)} (default: all)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", type=Path, default=Path("sktransfer-model.joblib"), metavar="FILE",
+        help="where the winner goes, replacing what is there (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--resume", type=Path, metavar="FOLDER",
+        help="keep what has been finished in this folder; the same command, started again after an "
+        "interruption, goes on where it was",
+    )  # fmt: skip
+    add_network(parser)
+    add_search(parser)
+    add_manner(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Compare, save the winner, load it from the file and let it predict a few images."""
+    check_writable("--out", options.out)
+    images = load_labelled_images(options.source)
+    if not options.quiet:
+        say(f"sktransfer: {images.describe()}")
+    comparison = compare_images(images, options, options.candidates)
+    predictions = _save_and_predict(comparison, images, options.out)
+    report = _as_json if options.json else _as_text
+    print_result(report(comparison, predictions, options.out))
+
+
+def compare_images(
+    images: Images, options: argparse.Namespace, candidates: list[str] | None
+) -> StrategyComparison:
+    """Call `compare_strategies` as the command's words say."""
+    from sktransfer import compare_strategies  # torch takes seconds: not before it must
+
+    assert images.y is not None
+    return compare_strategies(
+        images.X,
+        images.y,
+        candidates=candidates,
+        cv=options.cv,
+        groups=images.groups,
+        backbone=options.backbone,
+        weights=options.weights,
+        layers=options.layers,
+        poolings=options.pooling,
+        image_size=options.image_size,
+        device=options.device,
+        batch_size=options.batch_size,
+        resume=options.resume,
+        n_jobs=options.n_jobs,
+        random_state=options.seed,
+        verbose=0 if options.quiet else 1,
+    )
+
+
+def save_model(model: Any, file: Path) -> None:
+    """Save a fitted model; an interruption leaves the file that was there."""
+    import joblib
+
+    with whole_file(file) as unfinished:
+        joblib.dump(model, unfinished)
+
+
+def _save_and_predict(
+    comparison: StrategyComparison, images: Images, out: Path
+) -> list[dict[str, Any]]:
+    import joblib
+    import numpy as np
+
+    assert images.y is not None
+    save_model(comparison.best_estimator_, out)
+    rows = np.linspace(0, len(images.X) - 1, num=min(_N_SHOWN, len(images.X)), dtype=int)
+    predicted = joblib.load(out).predict(images.X[rows])
+    return [
+        {"image": images.names[row], "label": images.y[row], "predicted": label}
+        for row, label in zip(rows, predicted, strict=True)
+    ]
+
+
+_LEGEND = """\
+score, spread: mean and standard deviation over the folds.
+p: of the difference from the best, by a t-test corrected for folds that overlap.
+fit, predict: seconds a fold, as if no feature had been kept; search: seconds of the whole grid."""
+
+
+def _as_text(comparison: StrategyComparison, predictions: list[dict[str, Any]], out: Path) -> str:
+    lines = [
+        as_table(_shown(comparison.results_), left=("candidate", "best parameters")),
+        "",
+        _LEGEND,
+        f"All images went through the network once, in {comparison.pass_seconds_:.1f} s.",
+        "",
+        f"Best: {comparison.best_candidate_} ({format_params(comparison.best_params_)})",
+        f"Saved to {out}. Loaded from there, it predicts, of the images it was fitted on:",
+    ]
+    lines += [f"  {p['image']}: {p['predicted']} (label {p['label']})" for p in predictions]
+    return "\n".join(lines)
+
+
+def _shown(results: pd.DataFrame) -> list[dict[str, str]]:
+    return [
+        {
+            "candidate": row.candidate,
+            "score": f"{row.score_mean:.4f}",
+            "spread": f"{row.score_std:.4f}",
+            "p": "" if row.p_value != row.p_value else f"{row.p_value:.3f}",
+            "settings": f"{row.n_settings}",
+            "fit": f"{row.fit_seconds:.2f}",
+            "predict": f"{row.predict_seconds:.2f}",
+            "search": f"{row.search_seconds:.1f}",
+            "peak MB": f"{row.peak_memory_bytes / 1e6:.0f}",
+            "size MB": f"{row.size_bytes / 1e6:.2f}",
+            "best parameters": format_params(row.best_params),
+        }
+        for row in cast("Any", results).itertuples()
+    ]
+
+
+def _as_json(comparison: StrategyComparison, predictions: list[dict[str, Any]], out: Path) -> str:
+    return as_json(
+        {
+            "results": comparison.results_.to_dict(orient="records"),
+            "fold_scores": comparison.fold_scores_.to_dict(orient="list"),
+            "pass_seconds": comparison.pass_seconds_,
+            "best": comparison.best_candidate_,
+            "model": out,
+            "predictions": predictions,
+        }
+    )

@@ -1,0 +1,142 @@
+"""``embed``: the features of a folder of images, in one file; goes on where it was interrupted."""
+
+from __future__ import annotations
+
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sktransfer.cli.arguments import add_manner, add_network, add_source, split_layers, split_words
+from sktransfer.cli.output import as_json, check_writable, print_result, say, whole_file
+from sktransfer.cli.sources import load_images
+
+if TYPE_CHECKING:
+    import argparse
+
+    from numpy.typing import NDArray
+
+    from sktransfer.cli.sources import Images
+
+__all__ = ["HELP", "add_arguments", "run"]
+
+HELP = "write the features of images to a file"
+
+_KINDS = (".parquet", ".npz", ".csv")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    add_source(parser, optional=False, labelled=False)
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE",
+        help="ends in .parquet or .csv, for a table with the columns path, label if there are "
+        "any, and one for each feature; or in .npz, for the arrays paths, labels, names and features",
+    )  # fmt: skip
+    parser.add_argument(
+        "--layers", type=split_layers, metavar="A,B",
+        help="layers side by side, by name or counted from the end (default: the last stage). "
+        "Write --layers=-1 with a sign",
+    )  # fmt: skip
+    parser.add_argument(
+        "--pooling", type=split_words, default=["avg"], metavar="A",
+        help="avg, max, avgmax, gem or flatten; or one for each layer (default: avg)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--store", type=Path, metavar="FOLDER",
+        help="where features are kept while and after they are computed; the same command, started "
+        "again after an interruption, goes on where it was (default: a folder beside the file, "
+        "removed when the file is there)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--on-error", choices=("raise", "nan"), default="raise",
+        help="what an unreadable image does: end the command, or give a row of NaN "
+        "(default: %(default)s)",
+    )  # fmt: skip
+    add_network(parser)
+    add_manner(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Compute the features that the store does not have, and write the file."""
+    _check_kind(options.out)
+    check_writable("--out", options.out)
+    images = load_images(options.source)
+    from sktransfer import DeepFeatureTransformer
+
+    store = options.store or options.out.with_name(f"{options.out.name}.store")
+    if not options.quiet:
+        going_on = ", going on where it was" if store.exists() else ""
+        say(f"sktransfer: {images.describe()}{going_on}")
+    transformer = DeepFeatureTransformer(
+        options.backbone,
+        weights=options.weights,
+        layers=options.layers,
+        pooling=options.pooling[0] if len(options.pooling) == 1 else options.pooling,
+        image_size=options.image_size,
+        device=options.device,
+        batch_size=options.batch_size,
+        cache=store,
+        on_error=options.on_error,
+        random_state=0,
+        verbose=0 if options.quiet else 1,
+    )
+    features = transformer.fit_transform(images.X)
+    with whole_file(options.out) as unfinished:
+        _write(unfinished, options.out.suffix, images, features, transformer)
+    if options.store is None:
+        transformer.clear_cache()
+        shutil.rmtree(store, ignore_errors=True)
+    failed = [images.names[row] for row in transformer.failed_]
+    _report(options, features, failed)
+
+
+def _check_kind(out: Path) -> None:
+    if out.suffix not in _KINDS:
+        raise ValueError(f"--out {str(out)!r} must end in one of {', '.join(_KINDS)}.")
+    if out.suffix == ".parquet" and find_spec("pyarrow") is None:
+        raise ImportError(
+            f"--out {str(out)!r}: files that end in .parquet need the package pyarrow. Install it "
+            "with: pip install pyarrow; or choose .npz or .csv."
+        )
+
+
+def _write(
+    file: Path, kind: str, images: Images, features: NDArray[np.float32], transformer: Any
+) -> None:
+    names = transformer.get_feature_names_out()
+    if kind == ".npz":
+        arrays = {"paths": np.asarray(images.names, dtype=str), "names": names.astype(str)}
+        if images.y is not None:
+            arrays["labels"] = np.asarray(images.y, dtype=str)
+        with file.open("wb") as out:
+            np.savez(out, allow_pickle=False, features=features, **arrays)
+        return
+    import pandas as pd
+
+    table = pd.DataFrame(features, columns=names)
+    if images.y is not None:
+        table.insert(0, "label", images.y)
+    table.insert(0, "path", images.names)
+    if kind == ".csv":
+        table.to_csv(file, index=False)
+    else:
+        table.to_parquet(file, index=False)
+
+
+def _report(options: argparse.Namespace, features: NDArray[np.float32], failed: list[str]) -> None:
+    n_images, n_features = features.shape
+    if options.json:
+        result = {
+            "file": options.out,
+            "images": n_images,
+            "features": n_features,
+            "failed": failed,
+        }
+        print_result(as_json(result))
+        return
+    print_result(f"{n_features} features of each of {n_images} images are in {options.out}.")
+    if failed:
+        print_result(f"NaN, because they cannot be read: {', '.join(failed)}")

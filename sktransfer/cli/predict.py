@@ -1,0 +1,105 @@
+"""``predict``: the labels of images, by a model that was saved."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sktransfer.cli.arguments import add_manner
+from sktransfer.cli.output import as_json, print_result, say
+from sktransfer.exceptions import ImageError
+from sktransfer.folders import list_images
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ["HELP", "add_arguments", "run"]
+
+HELP = "predict the labels of images with a saved model"
+
+_TRUST = (
+    "a model file is a pickle, and loading it runs whatever its writer put there: only use files "
+    "that you trust"
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument(
+        "model", type=Path, metavar="MODEL", help=f"saved by train or compare; {_TRUST}"
+    )
+    parser.add_argument(
+        "files", type=Path, nargs="+", metavar="FILE", help="images, or folders of images"
+    )
+    parser.add_argument(
+        "--format", choices=("csv", "json"), default="csv",
+        help="of what is printed: one line or object per image, with the label and, if the model "
+        "gives it, its probability (default: %(default)s)",
+    )  # fmt: skip
+    add_manner(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Load the model and print what it predicts."""
+    if not options.quiet:
+        say(f"sktransfer: loading {options.model}; {_TRUST}")
+    paths = [path for given in options.files for path in _listed(given)]
+    model = _load(options.model)
+    rows = _predict(model, paths)
+    if options.json or options.format == "json":
+        print_result(as_json(rows))
+    else:
+        print_result(_as_csv(rows))
+
+
+def _listed(given: Path) -> list[str]:
+    if given.is_dir():
+        return [str(path) for path in list_images(given)]
+    if not given.exists():
+        raise FileNotFoundError(f"the image {str(given)!r} does not exist.")
+    return [str(given)]
+
+
+def _load(file: Path) -> Any:
+    import joblib
+
+    if not file.is_file():
+        raise FileNotFoundError(f"the model {str(file)!r} does not exist.")
+    try:
+        model = joblib.load(file)
+    except Exception as exc:  # a pickle can fail in any way
+        raise ValueError(
+            f"the model {str(file)!r} cannot be loaded ({type(exc).__name__}: {exc}). It must be "
+            "a file saved by train, compare or joblib.dump, with these versions of the libraries."
+        ) from exc
+    if not hasattr(model, "predict"):
+        raise ValueError(f"the model {str(file)!r} holds a {type(model).__name__}, no model.")
+    return model
+
+
+def _predict(model: Any, paths: list[str]) -> list[dict[str, Any]]:
+    import numpy as np
+
+    X = np.array(paths, dtype=object)
+    try:
+        labels = model.predict(X)
+        probabilities = model.predict_proba(X) if hasattr(model, "predict_proba") else None
+    except ImageError:
+        raise
+    except ValueError as exc:
+        raise ValueError(f"the model does not predict image files: {exc}") from exc
+    rows = [{"path": path, "label": label} for path, label in zip(paths, labels, strict=True)]
+    if probabilities is not None:
+        for row, probability in zip(rows, probabilities.max(axis=1), strict=True):
+            row["probability"] = float(probability)
+    return rows
+
+
+def _as_csv(rows: list[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().rstrip("\n")

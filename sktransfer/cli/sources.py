@@ -1,0 +1,62 @@
+"""Where the images of a command come from: a folder, a table, or the bundled ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from sktransfer.exceptions import ImageError
+from sktransfer.folders import list_images, load_class_folders
+from sktransfer.tables import load_image_table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["Images", "load_images", "load_labelled_images"]
+
+
+class Images(NamedTuple):
+    """Images, with what is known of them."""
+
+    X: NDArray[Any]
+    y: NDArray[Any] | None
+    groups: NDArray[Any] | None
+    names: list[str]
+    source: str
+
+    def describe(self) -> str:
+        """Say how many there are, and of what."""
+        of_classes = "" if self.y is None else f" of {len(np.unique(self.y))} classes"
+        return f"{len(self.X)} images{of_classes} from {self.source}"
+
+
+def load_labelled_images(source: Path | None) -> Images:
+    """List the images of a folder of classes or a table with labels; None is the bundled digits."""
+    if source is None:
+        from sktransfer.datasets import load_digit_images
+
+        digits = load_digit_images()
+        names = [f"digit {row}" for row in range(len(digits.X))]
+        return Images(digits.X, digits.y, None, names, "the bundled digits")
+    if source.is_file():
+        images = load_images(source)
+        if images.y is None:
+            raise ImageError(
+                f"the table {str(source)!r} has no column 'label'. Name the columns in its first "
+                "line: path,label."
+            )
+        return images
+    paths, labels = load_class_folders(source)
+    return Images(paths, labels, None, paths.tolist(), str(source))
+
+
+def load_images(source: Path) -> Images:
+    """List the images of a folder and its sub-folders, or of a table, with labels if there are any."""
+    if source.is_file():
+        table = load_image_table(source)
+        return Images(table.paths, table.labels, table.groups, table.paths.tolist(), str(source))
+    paths = list_images(source)
+    return Images(paths, None, None, paths.tolist(), str(source))

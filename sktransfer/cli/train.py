@@ -1,0 +1,60 @@
+"""``train``: one candidate, its grid searched, fitted on all images and saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sktransfer.cli.arguments import CANDIDATES, add_manner, add_network, add_search, add_source
+from sktransfer.cli.compare import compare_images, save_model
+from sktransfer.cli.output import as_json, check_writable, format_params, print_result, say
+from sktransfer.cli.sources import load_labelled_images
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ["HELP", "add_arguments", "run"]
+
+HELP = "search the parameters of one candidate, fit it on all images, and save it"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    add_source(parser, optional=False)
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE",
+        help="where the model goes, replacing what is there",
+    )  # fmt: skip
+    parser.add_argument(
+        "--candidate", choices=CANDIDATES, default="logistic",
+        help="what to train (default: %(default)s)",
+    )  # fmt: skip
+    parser.set_defaults(resume=None)
+    add_network(parser)
+    add_search(parser)
+    add_manner(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train and save, and print the score of the cross-validation."""
+    check_writable("--out", options.out)
+    images = load_labelled_images(options.source)
+    if not options.quiet:
+        say(f"sktransfer: {images.describe()}")
+    found = compare_images(images, options, [CANDIDATES[options.candidate]])
+    save_model(found.best_estimator_, options.out)
+    row = found.results_.iloc[0]
+    if options.json:
+        result = {
+            "model": options.out,
+            "images": len(images.X),
+            "classes": found.best_estimator_.classes_.tolist(),
+            **row.to_dict(),
+        }
+        print_result(as_json(result))
+        return
+    print_result(
+        f"{found.best_candidate_} ({format_params(found.best_params_)}), fitted on "
+        f"{images.describe()}, is saved to {options.out}. Score over {options.cv} folds: "
+        f"{row.score_mean:.4f}, spread {row.score_std:.4f}."
+    )

@@ -1,0 +1,191 @@
+"""What a comparison found: the table, the scores behind it, and the winner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import clone
+
+from sktransfer.selection.candidates import strategy_of
+from sktransfer.selection.cells import MEASURES
+from sktransfer.selection.significance import corrected_paired_ttest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+    from sklearn.model_selection import GridSearchCV
+
+    from sktransfer.plotting import StrategyComparisonDisplay
+    from sktransfer.selection.one_pass import Pass
+
+__all__ = ["StrategyComparison", "tabulate"]
+
+
+@dataclass(frozen=True, eq=False)
+class StrategyComparison:
+    """What :func:`~sktransfer.compare_strategies` found.
+
+    Attributes
+    ----------
+    results_ : DataFrame, one row per candidate, best first
+        ``candidate``
+            Its name.
+        ``strategy``
+            "raw pixels", "features", "frozen", "partial", "full", "scratch", "adaptation", or
+            "other".
+        ``best_params``
+            The setting of its grid with the highest mean score, a dict; what follows is of this
+            setting.
+        ``score_mean``, ``score_std``
+            Over the folds.
+        ``p_value``
+            Of the difference from the first row, by the corrected paired t-test; NaN in the first
+            row.
+        ``n_settings``
+            How many settings the grid held.
+        ``fit_seconds``, ``predict_seconds``
+            Mean time to fit on the training part of a fold and to score its test part, as if no
+            feature had been in the store: the time that a stored feature once took is added.
+        ``search_seconds``
+            Time that all settings and folds took, added up over processes and interruptions, and
+            without the one pass of all images through the network.
+        ``peak_memory_bytes``
+            The most that fitting and scoring on one fold, or the one pass through the network
+            before, held beyond what the process held at its start; in main memory and on the GPU.
+            A network that the process had loaded before is not in it. NaN where the system does
+            not tell (all but Linux).
+        ``size_bytes``
+            Mean size of the pickle. Weights of a network that a pickle only refers to are not in
+            it, and have to be where the model is used.
+    fold_scores_ : DataFrame of shape (n_folds, n_candidates)
+        Score of each candidate's best setting on each fold; the columns are in the order of
+        `results_`.
+    best_estimator_ : estimator
+        The winner with its best parameters, fitted on all images.
+    searches_ : dict of str to GridSearchCV
+        Every search with its ``cv_results_``, which also hold each measure of each fold.
+    pass_seconds_ : float
+        Time of the one pass of all images through the network; 0 if no candidate needed it.
+
+    Notes
+    -----
+    The mean score is that of the best of several settings on the folds that chose it, and so a
+    little optimistic, more so with few images and for candidates with many settings. For a figure
+    to publish, score ``best_estimator_`` on images that took no part in the comparison. The
+    p-values are those of single tests against a winner that the same folds chose; with many
+    candidates, some will be small by chance.
+    """
+
+    results_: pd.DataFrame
+    fold_scores_: pd.DataFrame
+    best_estimator_: Any
+    searches_: dict[str, GridSearchCV]
+    pass_seconds_: float
+
+    @property
+    def best_candidate_(self) -> str:
+        """Name of the candidate with the highest mean score."""
+        return str(self.results_["candidate"].iloc[0])
+
+    @property
+    def best_score_(self) -> float:
+        """Mean score of the winner over the folds."""
+        return float(self.results_["score_mean"].iloc[0])
+
+    @property
+    def best_params_(self) -> dict[str, Any]:
+        """Parameters of the winner that the grid chose."""
+        return dict(self.results_["best_params"].iloc[0])
+
+    def plot(self, ax: Axes | None = None) -> StrategyComparisonDisplay:
+        """Draw the scores of all candidates, best first.
+
+        Parameters
+        ----------
+        ax : Axes, default=None
+            None makes a new figure.
+
+        Returns
+        -------
+        StrategyComparisonDisplay
+            With the figure in `figure_`.
+        """
+        from sktransfer.plotting import StrategyComparisonDisplay
+
+        return StrategyComparisonDisplay.from_comparison(self, ax=ax)
+
+
+def tabulate(
+    searches: Mapping[str, GridSearchCV],
+    folds: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]],
+    passed: Pass,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Make the two tables of a :class:`StrategyComparison` from its searches.
+
+    Parameters
+    ----------
+    searches : mapping of str to GridSearchCV
+        As returned by `sktransfer.selection.cells.search_grid`.
+    folds : sequence of (train, test)
+    passed : Pass
+        Whose memory counts for those that use features.
+
+    Returns
+    -------
+    results, fold_scores : DataFrame
+    """
+    import pandas as pd
+
+    measured = {name: _of_folds(search, len(folds)) for name, search in searches.items()}
+    scores = {name: cell["score"] for name, cell in measured.items()}
+    order = sorted(searches, key=lambda name: -scores[name].mean())  # stable: of equals, the first
+    n_train, n_test = (float(np.mean([len(fold[part]) for fold in folds])) for part in (0, 1))
+    rows = []
+    for name in order:
+        search, cells = searches[name], measured[name]
+        p_value = corrected_paired_ttest(
+            scores[order[0]] - scores[name], n_train=n_train, n_test=n_test
+        )
+        strategy = strategy_of(clone(search.estimator).set_params(**search.best_params_))
+        peak = cells["peak_memory_bytes"].max()
+        rows.append(
+            {
+                "candidate": name,
+                "strategy": strategy,
+                "best_params": search.best_params_,
+                "score_mean": float(cells["score"].mean()),
+                "score_std": float(cells["score"].std()),
+                "p_value": float("nan") if name == order[0] else p_value,
+                "n_settings": len(search.cv_results_["params"]),
+                "fit_seconds": float(cells["fit_seconds"].mean()),
+                "predict_seconds": float(cells["predict_seconds"].mean()),
+                "search_seconds": _total_seconds(search, len(folds)),
+                "peak_memory_bytes": float(
+                    max(peak, passed.peak_memory_bytes) if strategy == "features" else peak
+                ),
+                "size_bytes": float(cells["size_bytes"].mean()),
+            }
+        )
+    fold_scores = pd.DataFrame(
+        {name: scores[name] for name in order}, index=pd.RangeIndex(len(folds), name="fold")
+    )
+    return pd.DataFrame(rows), fold_scores
+
+
+def _of_folds(search: GridSearchCV, n_folds: int) -> dict[str, NDArray[np.float64]]:
+    """Collect what was measured of the best setting, fold by fold."""
+    found, best = search.cv_results_, search.best_index_
+    return {
+        measure: np.array([found[f"split{fold}_test_{measure}"][best] for fold in range(n_folds)])
+        for measure in MEASURES
+    }
+
+
+def _total_seconds(search: GridSearchCV, n_folds: int) -> float:
+    found = search.cv_results_
+    return float(sum(found[f"split{fold}_test_wall_seconds"].sum() for fold in range(n_folds)))

@@ -1,0 +1,98 @@
+"""A CSV file of paths and labels -> image paths, labels and groups."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from sktransfer.exceptions import ImageError
+
+if TYPE_CHECKING:
+    import os
+
+    from numpy.typing import NDArray
+
+__all__ = ["ImageTable", "load_image_table"]
+
+
+class ImageTable(NamedTuple):
+    """The columns of a table of images that this package knows."""
+
+    paths: NDArray[np.object_]
+    labels: NDArray[np.str_] | None
+    groups: NDArray[np.str_] | None
+
+
+def load_image_table(file: str | os.PathLike[str]) -> ImageTable:
+    r"""Read a CSV file whose first line names its columns.
+
+    Only reads the table: no image is opened.
+
+    Parameters
+    ----------
+    file : str or path-like
+        In UTF-8, with the column ``path``, and if there are any, ``label`` and ``group``, in any
+        order and among others. Paths that are not absolute start where the file lies. Images of
+        one group, such as several photographs of one animal, belong in the same part of a split.
+
+    Returns
+    -------
+    ImageTable
+        paths : ndarray of shape (n_images,), dtype object
+            Paths as str, in the order of the file; an `X` for every estimator of this package.
+        labels, groups : ndarray of shape (n_images,), dtype str, or None
+            None if there is no such column.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ImageError
+        If the file has no column ``path``, no rows, an empty cell, or is no table.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "images.csv")
+    ...     _ = file.write_text("path,label\n1.jpg,ant\n2.jpg,bee\n")
+    ...     table = load_image_table(file)
+    >>> [Path(path).name for path in table.paths], table.labels.tolist(), table.groups
+    (['1.jpg', '2.jpg'], ['ant', 'bee'], None)
+    """
+    file = Path(file)
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            reader = csv.DictReader(lines)
+            columns = [name.strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = columns
+            rows = list(reader)
+    except (UnicodeDecodeError, csv.Error) as exc:
+        raise ImageError(f"the file {str(file)!r} is no table in CSV and UTF-8 ({exc}).") from exc
+    if "path" not in columns:
+        raise ImageError(
+            f"the table {str(file)!r} has no column 'path'; its columns are "
+            f"{', '.join(map(repr, columns)) or 'none'}. Name the columns in its first line: "
+            "path,label."
+        )
+    if not rows:
+        raise ImageError(f"the table {str(file)!r} has no rows.")
+    paths = [str(file.parent / path) for path in _column(file, rows, "path")]
+    labels, groups = (
+        np.array(_column(file, rows, name)) if name in columns else None
+        for name in ("label", "group")
+    )
+    return ImageTable(np.array(paths, dtype=object), labels, groups)
+
+
+def _column(file: Path, rows: list[dict[str, str]], name: str) -> list[str]:
+    values = [(row[name] or "").strip() for row in rows]
+    if "" in values:
+        raise ImageError(
+            f"row {values.index('') + 1} of the table {str(file)!r} has no {name}. Fill in the cell "
+            "or remove the row."
+        )
+    return values

@@ -50,11 +50,11 @@ def nearest_images(features: NDArray[np.float32], threshold: float | None) -> Ne
     array([[3, 7]])
     """
     n = len(features)
-    unit = _standardised(features)
     nearest = np.full(n, -1, np.intp)
     similarity = np.full(n, np.nan)
     if n < 2:
         return Neighbours(nearest, similarity, np.empty((0, 2), np.intp), threshold or _OF_FEW)
+    unit = _standardised(features)
     for rows, cosines in _blocks(unit):
         nearest[rows] = cosines.argmax(1)
         similarity[rows] = np.clip(cosines.max(1), -1, 1)

@@ -101,6 +101,14 @@ def test_sizes_and_modes_unlike_the_others_are_odd(audit):
     assert audit.loc[44, ["width", "height", "mode", "format"]].tolist() == [40, 48, "CMYK", "JPEG"]
 
 
+@pytest.mark.parametrize("n", [1, 2])
+def test_there_may_be_no_readable_image_at_all(n, photos):
+    audit = audit_images([photos[45]] * n)
+    assert audit["problem"].tolist() == ["is a truncated or damaged JPEG"] * n
+    assert audit["group"].tolist() == list(range(n))
+    assert not audit[["odd_size", "odd_mode", "leaks", "suspect_label"]].any(axis=None)
+
+
 def test_a_turned_photograph_has_no_odd_size():
     images = [np.zeros((30, 40), np.uint8)] * 9 + [np.zeros((40, 30), np.uint8)]
     assert not audit_images(images)["odd_size"].any()

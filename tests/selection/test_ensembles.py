@@ -31,10 +31,10 @@ def counted(monkeypatch):
 @pytest.mark.parametrize("combine", ["vote", "stack"])
 def test_each_image_passes_the_network_once_for_all_layers_and_folds(combine, digits, counted):
     # images that no other test has put into the store
-    X = digits.X[:90] // 3 + {"vote": 100, "stack": 120}[combine]
+    X = digits.X[:60] // 3 + {"vote": 100, "stack": 120}[combine]
     ensemble = layer_ensemble("tiny", [-3, -2, -1], combine=combine, cv=3)
-    cross_val_score(ensemble, X, digits.y[:90], cv=3)
-    assert sum(counted) == 90
+    cross_val_score(ensemble, X, digits.y[:60], cv=3)
+    assert sum(counted) == 60
 
 
 def test_votes_are_the_mean_of_the_layers_probabilities(digits):

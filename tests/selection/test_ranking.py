@@ -7,7 +7,7 @@ from PIL import Image
 from torch import nn
 
 from sktransfer import DeepFeatureTransformer, rank_backbones
-from sktransfer.backbones.tiny import Tiny, tiny
+from sktransfer.backbones.tiny import tiny
 from sktransfer.exceptions import NoClassifierError, UnknownBackboneError, WeightsMismatchError
 from sktransfer.features.engine import Engine
 from sktransfer.preprocessing import Preprocessing
@@ -45,11 +45,15 @@ def counted(monkeypatch):
     return sizes
 
 
-def _trained_module(n_classes=7):
+def _with_classifier(*ends):
+    """A small network with a classifier of seven classes that is sure of itself."""
     torch.manual_seed(1)
-    module = Tiny(n_classes).eval()
+    head = nn.Linear(8, 7)
+    nn.init.normal_(head.weight, std=8.0)
+    convolutions = [nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.Conv2d(8, 8, 3, 2), nn.ReLU()]
+    head = nn.Sequential(head, *ends) if ends else head
+    module = nn.Sequential(*convolutions, nn.AdaptiveAvgPool2d(1), nn.Flatten(), head).eval()
     module.preprocessing = Preprocessing(32, 32, mean=(0.5,) * 3, std=(0.25,) * 3)
-    nn.init.normal_(module.fc.weight, std=2.0)
     return module
 
 
@@ -108,9 +112,9 @@ def test_paths_and_named_labels_are_possible(textures, tmp_path):
 
 def test_leep_takes_the_probabilities_of_the_networks_own_classifier(textures):
     X, y = textures
-    module = _trained_module()
+    module = _with_classifier()
     table = rank_backbones(
-        X, y, backbones={"own": module}, method="leep", precision="float32", layers=-3
+        X, y, backbones={"own": module}, method="leep", precision="float32", layers=-2
     )
     pixels = np.stack([module.preprocessing(Image.fromarray(image).convert("RGB")) for image in X])
     with torch.no_grad():
@@ -122,9 +126,7 @@ def test_leep_takes_the_probabilities_of_the_networks_own_classifier(textures):
 
 def test_leep_does_not_take_a_softmax_twice(textures):
     X, y = textures
-    module = _trained_module()
-    softened = _trained_module()
-    softened.fc = nn.Sequential(softened.fc, nn.Softmax(1))
+    module, softened = _with_classifier(), _with_classifier(nn.Softmax(1))
     scores = rank_backbones(X, y, backbones=[module, softened], method="leep", precision="float32")[
         "score"
     ]

@@ -1,12 +1,10 @@
 """The generator of the images on which `tiny` is pre-trained."""
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors import safe_open
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -77,37 +75,3 @@ def test_the_same_seed_makes_the_same_images(fractals, atlas):
         fractals.draw_scenes(atlas, 3, 32, torch.Generator().manual_seed(5))[0] for _ in range(2)
     )
     assert torch.equal(one, two)
-
-
-@pytest.mark.slow
-def test_pre_training_runs_resumes_and_exports_with_its_record(tmp_path):
-    script, out = str(BENCHMARKS / "pretrain_tiny.py"), str(tmp_path / "tiny.safetensors")
-    small = [
-        "--systems",
-        "20",
-        "--variants",
-        "1",
-        "--textures",
-        "10",
-        "--batch-size",
-        "16",
-        "--minutes",
-        "0.1",
-    ]
-    command = [
-        sys.executable,
-        script,
-        *small,
-        "--checkpoint",
-        str(tmp_path / "run.pt"),
-        "--out",
-        out,
-    ]
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
-    with safe_open(tmp_path / "tiny.safetensors", "pt") as file:
-        record = file.metadata()
-        assert file.get_tensor("stem.0.weight").dtype == torch.float16
-    assert int(record["images_seen"]) > 0
-    assert record["seed"] == "0"
-    assert {"commit", "command", "n_systems", "recipe", "probe"} <= set(record)
-    assert (tmp_path / "tiny.safetensors").stat().st_size < 7_000_000

@@ -26,6 +26,10 @@ CANDIDATES = {
     "logistic": "features + logistic regression",
     "svm": "features + SVM",
     "forest": "features + random forest",
+    "frozen": "frozen",
+    "partial": "partial",
+    "full": "full",
+    "scratch": "scratch",
 }
 """What a command calls the ready-made candidates of a comparison."""
 
@@ -47,15 +51,16 @@ def add_source(parser: argparse.ArgumentParser, *, optional: bool, labelled: boo
         parser.add_argument("source", type=Path, metavar="FOLDER|CSV", help=layout)
 
 
-def add_network(parser: argparse.ArgumentParser) -> None:
-    """Add which network, and where it runs."""
+def add_network(parser: argparse.ArgumentParser, *, chosen: bool = True) -> None:
+    """Add which network, if the command is about a chosen one, and how it runs."""
     add = parser.add_argument_group("network").add_argument
-    add("--backbone", default="tiny", metavar="NAME", help="network (default: %(default)s)")
-    add(
-        "--weights", default="default", metavar="NAME",
-        help='"default", a torchvision weights name, a .safetensors or .pth file, or "random" '
-        "(default: %(default)s)",
-    )  # fmt: skip
+    if chosen:
+        add("--backbone", default="tiny", metavar="NAME", help="network (default: %(default)s)")
+        add(
+            "--weights", default="default", metavar="NAME",
+            help='"default", a torchvision weights name, a .safetensors or .pth file, or "random" '
+            "(default: %(default)s)",
+        )  # fmt: skip
     add("--image-size", type=at_least(1), metavar="PIXELS",
         help="side of the network's input (default: what the weights were trained with)")  # fmt: skip
     add("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
@@ -76,6 +81,8 @@ def add_search(parser: argparse.ArgumentParser) -> None:
         "--pooling", type=split_words, default=["avg", "max"], metavar="A,B",
         help="poolings to search: avg, max, avgmax, gem, flatten (default: avg,max)",
     )  # fmt: skip
+    add("--max-epochs", type=at_least(1), default=20, metavar="N",
+        help="passes over the images of what is fine-tuned (default: %(default)s)")  # fmt: skip
     add("--cv", type=at_least(2), default=5, metavar="N", help="folds (default: %(default)s)")
     add("--n-jobs", type=int, metavar="N", help="processes; -1 takes every core (default: 1)")
     add("--seed", type=int, default=0, metavar="N", help="of folds and heads (default: 0)")

@@ -22,7 +22,7 @@ from sktransfer.cli.output import (
     say,
     whole_file,
 )
-from sktransfer.cli.sources import load_labelled_images
+from sktransfer.cli.sources import load_images, load_labelled_images
 
 if TYPE_CHECKING:
     import argparse
@@ -55,6 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="keep what has been finished in this folder; the same command, started again after an "
         "interruption, goes on where it was",
     )  # fmt: skip
+    parser.add_argument(
+        "--target", type=Path, metavar="FOLDER|CSV",
+        help="unlabelled images of a target domain, for candidates that adapt to one",
+    )  # fmt: skip
     add_network(parser)
     add_search(parser)
     add_manner(parser)
@@ -85,10 +89,12 @@ def compare_images(
         candidates=candidates,
         cv=options.cv,
         groups=images.groups,
+        X_target=None if options.target is None else load_images(options.target).X,
         backbone=options.backbone,
         weights=options.weights,
         layers=options.layers,
         poolings=options.pooling,
+        max_epochs=options.max_epochs,
         image_size=options.image_size,
         device=options.device,
         batch_size=options.batch_size,

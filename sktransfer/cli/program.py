@@ -6,7 +6,7 @@ import argparse
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from sktransfer.cli import compare, embed, predict, train
+from sktransfer.cli import audit, compare, embed, predict, rank, train
 from sktransfer.cli.output import say
 from sktransfer.exceptions import SkTransferError
 
@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_COMMANDS = {"compare": compare, "train": train, "predict": predict, "embed": embed}
+_COMMANDS = {
+    "compare": compare,
+    "rank": rank,
+    "train": train,
+    "predict": predict,
+    "embed": embed,
+    "audit": audit,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -14,6 +14,7 @@ from sktransfer.parameters import check_integer
 from sktransfer.selection.labels import check_class_labels, stratified_folds
 from sktransfer.selection.layer_probes import Probes, probe_layers
 from sktransfer.selection.pixels import PixelTransformer
+from sktransfer.selection.rows import take
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -184,7 +185,7 @@ def recommend_strategy(
     counts = np.bincount(codes)
     n_folds = max(2, min(cv, int(np.bincount(codes[rows]).min())))
     folds = stratified_folds(n_folds, codes[rows], classes, random_state=random_state)
-    images = _rows_of(X, rows)
+    images = X if len(rows) == len(X) else take(X, rows)
     pixels = PixelTransformer(32, image_shape=image_shape)
     probes = probe_layers(features, pixels, images, codes[rows], folds)
 
@@ -251,18 +252,6 @@ def _drawn(codes: NDArray[np.intp], max_images: int, random_state: int | None) -
         others, train_size=n_more, random_state=random_state, stratify=stratify
     )
     return np.sort(np.concatenate([first_two, drawn]))
-
-
-def _rows_of(X: Any, rows: NDArray[np.intp]) -> Any:
-    from torch.utils.data import Dataset, Subset
-
-    if len(rows) == len(X):
-        return X
-    if isinstance(X, Dataset):
-        return Subset(X, rows.tolist())
-    if hasattr(X, "iloc"):
-        return X.iloc[rows]
-    return [X[int(row)] for row in rows] if isinstance(X, list | tuple) else X[rows]
 
 
 def _stage_sizes(features: DeepFeatureTransformer) -> list[int]:

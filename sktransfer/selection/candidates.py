@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from sktransfer.features.transformer import DeepFeatureTransformer
+from sktransfer.finetuning import FineTuneClassifier
 from sktransfer.selection.pixels import PixelTransformer
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def strategy_candidates(
     layers: Sequence[Any] | None = None,
     poolings: Sequence[str] = ("avg", "max"),
     pixel_size: int = 32,
+    max_epochs: int = 20,
     image_shape: ImageShape = None,
     image_size: int | None = None,
     device: str | torch.device = "auto",
@@ -70,6 +72,9 @@ def strategy_candidates(
         The choices to search, each a value for the transformer's `pooling`.
     pixel_size : int, default=32
         Side of the images of the raw pixels, in pixels.
+    max_epochs : int, default=20
+        Passes over the images of everything that is trained by gradients; the same for all, and
+        each may stop earlier, when a held-back tenth of the training part gets no better.
 
     Returns
     -------
@@ -80,16 +85,17 @@ def strategy_candidates(
     >>> list(strategy_candidates("tiny"))[:2]
     ['raw pixels + logistic regression', 'features + logistic regression']
     """
-    features = DeepFeatureTransformer(
-        backbone,
-        weights=weights,
-        image_shape=image_shape,
-        image_size=image_size,
-        device=device,
-        batch_size=batch_size,
-        cache=cache,
-        random_state=random_state,
-    )
+    network = {
+        "backbone": backbone,
+        "weights": weights,
+        "image_shape": image_shape,
+        "image_size": image_size,
+        "device": device,
+        "batch_size": batch_size,
+        "cache": cache,
+        "random_state": random_state,
+    }
+    features = DeepFeatureTransformer(**network)
     grid = {
         "features__layers": check_choices(
             "layers", [-1, -2, [-2, -1]] if layers is None else layers
@@ -113,6 +119,12 @@ def strategy_candidates(
             Pipeline([("features", clone(features)), ("head", forest)]),
             {**grid, "head__min_samples_leaf": [1, 3]},
         ),
+        **{
+            strategy: Candidate(
+                FineTuneClassifier(strategy=strategy, max_epochs=max_epochs, **network)
+            )
+            for strategy in ("frozen", "partial", "full", "scratch")
+        },
     }
 
 
@@ -161,7 +173,8 @@ def strategy_of(estimator: Any) -> str:
     Returns
     -------
     str
-        The `strategy` of one that is fine-tuned; "adaptation" if it takes a target domain;
+        "adaptation" if it takes unlabelled images of a target; the `strategy` of one that is
+        fine-tuned;
         "features" or "raw pixels" for a pipeline that begins with these; otherwise "other".
 
     Examples
@@ -173,12 +186,12 @@ def strategy_of(estimator: Any) -> str:
         [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else [estimator]
     )
     for part in parts:
+        if hasattr(part, "unlabeled"):
+            return "adaptation"
         if isinstance(strategy := getattr(part, "strategy", None), str) and hasattr(
             part, "backbone"
         ):
             return strategy
-        if hasattr(part, "domain_head"):
-            return "adaptation"
         if isinstance(part, DeepFeatureTransformer):
             return "features"
         if isinstance(part, PixelTransformer):

@@ -20,6 +20,7 @@ from sklearn.utils.validation import has_fit_parameter
 from sktransfer.features.store import Store, open_store
 from sktransfer.selection.memory import peak_memory
 from sktransfer.selection.resuming import Journal, key_of
+from sktransfer.selection.rows import join, take
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from sktransfer.selection.candidates import Candidate
 
-__all__ = ["MEASURES", "Study", "fit_on", "search_grid", "take"]
+__all__ = ["MEASURES", "Study", "fit_on", "search_grid"]
 
 MEASURES = (
     "score",
@@ -149,29 +150,13 @@ def search_grid(candidate: Candidate, study: Study, n_jobs: int | None) -> GridS
 
 
 def fit_on(estimator: Any, X: Any, y: NDArray[Any], X_target: Any) -> Any:
-    """Fit an estimator, on unlabelled images too if it takes them."""
-    if X_target is not None and has_fit_parameter(estimator, "X_target"):
-        return estimator.fit(X, y, X_target=X_target)
-    return estimator.fit(X, y)
-
-
-def take(X: Any, rows: NDArray[np.intp]) -> Any:
-    """Take some rows of images of any kind.
-
-    Examples
-    --------
-    >>> take(["a.png", "b.png", "c.png"], np.array([2, 0]))
-    ['c.png', 'a.png']
-    """
-    if hasattr(X, "iloc"):
-        return X.iloc[rows]
-    if isinstance(X, list | tuple):
-        return [X[row] for row in rows]
-    if hasattr(X, "shape"):
-        return X[rows]
-    from torch.utils.data import Subset
-
-    return Subset(X, rows.tolist())
+    """Fit an estimator, on unlabelled images of the target too if it takes domains."""
+    if X_target is None or not has_fit_parameter(estimator, "sample_domain"):
+        return estimator.fit(X, y)
+    n_target = len(X_target)
+    domains = np.repeat([0, -1], [len(y), n_target])
+    labels = np.concatenate([y, np.repeat(y[:1], n_target)])  # the target's are not looked at
+    return estimator.fit(join(X, X_target), labels, sample_domain=domains)
 
 
 def _read(cell: Cell, X: Any, y: None = None) -> dict[str, float]:  # noqa: ARG001 - a scorer

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import joblib
 from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid
 
@@ -17,6 +18,7 @@ from sktransfer.selection.one_pass import pass_once, shared_cache
 from sktransfer.selection.progress import watched
 from sktransfer.selection.results import StrategyComparison, tabulate
 from sktransfer.selection.resuming import Journal, digest_of_images
+from sktransfer.selection.rows import split_target
 
 if TYPE_CHECKING:
     import os
@@ -38,11 +40,14 @@ def compare_strategies(
     cv: int | Any = 5,
     scoring: str | Callable[..., float] | None = None,
     groups: ArrayLike | None = None,
+    X_target: Any = None,
+    unlabeled: Any = None,
     backbone: Any = "tiny",
     weights: str | os.PathLike[str] = "default",
     layers: Sequence[Any] | None = None,
     poolings: Sequence[str] = ("avg", "max"),
     pixel_size: int = 32,
+    max_epochs: int = 20,
     image_shape: ImageShape = None,
     image_size: int | None = None,
     device: str = "auto",
@@ -76,7 +81,15 @@ def compare_strategies(
     groups : array-like of shape (n_images,) or None, default=None
         Images of one group, such as several photographs of one animal, are never in both parts of
         a fold.
-    backbone, weights, layers, poolings, pixel_size, image_shape, image_size, device, batch_size
+    X_target : images or None, default=None
+        Unlabelled images of a target domain. Candidates whose `fit` takes domains learn from all of
+        them in every fold; the others do not see them. Scores are those of labelled images, so they
+        tell what adaptation costs on the source, not what it gains on the target.
+    unlabeled : object, default=None
+        The label of rows of `X` that are such images, in place of `X_target`: ``-1``, for example.
+        None takes every label for one.
+    backbone, weights, layers, poolings, pixel_size, max_epochs, image_shape, image_size, device, \
+batch_size
         Of the ready-made candidates, see :func:`~sktransfer.selection.strategy_candidates`.
         "tiny" is quick; for photographs, take "resnet50" or another of
         :func:`~sktransfer.list_backbones`.
@@ -104,7 +117,7 @@ def compare_strategies(
     ------
     ValueError
         If there are fewer than two classes, `cv` asks for more folds than the smallest class has
-        images, or a candidate's name is unknown.
+        images, a candidate's name is unknown, or both `X_target` and `unlabeled` are given.
     TypeError
         If a candidate is no estimator.
     CacheError
@@ -123,6 +136,7 @@ def compare_strategies(
     >>> comparison.best_estimator_.predict(X[100:103]).shape
     (3,)
     """
+    X, y, groups, X_target = split_target(X, y, groups, X_target, unlabeled)
     labels = check_labels(X, y)
     folds = make_folds(cv, labels, groups, random_state)
     kept = None if resume is None else Path(resume)
@@ -134,6 +148,7 @@ def compare_strategies(
             layers=layers,
             poolings=poolings,
             pixel_size=pixel_size,
+            max_epochs=max_epochs,
             image_shape=image_shape,
             image_size=image_size,
             device=device,
@@ -145,11 +160,11 @@ def compare_strategies(
         study = Study(
             X=X,
             y=labels,
-            X_target=None,
+            X_target=X_target,
             folds=folds,
             scoring=scoring,
             journal=journal,
-            key="" if journal is None else _digest(X, labels, image_shape),
+            key="" if journal is None else _digest(X, labels, X_target, image_shape),
             finished=Path(scratch, "finished"),
         )
         passed = pass_once(X, chosen, journal=journal, key=study.key, verbose=verbose)
@@ -178,10 +193,11 @@ def _search_all(
     return searches
 
 
-def _digest(X: Any, labels: Any, image_shape: ImageShape) -> str:
-    import joblib
-
-    return f"{digest_of_images(X, image_shape)} {joblib.hash(labels)}"
+def _digest(X: Any, labels: Any, X_target: Any, image_shape: ImageShape) -> str:
+    parts = [digest_of_images(X, image_shape), str(joblib.hash(labels))]
+    if X_target is not None:
+        parts.append(digest_of_images(X_target, image_shape))
+    return " ".join(parts)
 
 
 def _replace_cache(estimator: Any, before: Any, after: Any) -> None:

@@ -16,6 +16,7 @@ RUNS = {
     "memory": "--numbers 20 40",
     "ranking": "--size 300 20 --images 50 --rounds 1",
     "audit": "--images 60 --copies 2",
+    "comparison": "--images 60 --cv 2 --max-epochs 1",
 }
 
 

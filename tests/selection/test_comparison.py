@@ -277,6 +277,59 @@ def test_the_network_sees_each_image_once_for_candidates_of_your_own(few, monkey
     assert sum(n_images) == 60
 
 
+def test_fine_tuned_candidates_share_folds_and_budget(few):
+    X, y = few
+    rows = np.flatnonzero(y < 3)
+    names = ["features + SVM", "frozen", "partial", "full", "scratch"]
+    options = QUICK | {"candidates": names, "cv": 2, "max_epochs": 2, "batch_size": 16}
+    comparison = compare_strategies(X[rows], y[rows], **options)
+    results = comparison.results_.set_index("candidate")
+    assert results.loc[names, "strategy"].tolist() == ["features", *names[1:]]
+    assert (results["size_bytes"][names[1:]] > 1e4).all()
+    tuned = [comparison.searches_[name].estimator for name in names[1:]]
+    for parameter, value in {"max_epochs": 2, "batch_size": 16, "random_state": 0}.items():
+        assert {model.get_params()[parameter] for model in tuned} == {value}
+    first, *others = (comparison.searches_[name].cv for name in names)
+    for other in others:
+        for (_, test), (_, same) in zip(first, other, strict=True):
+            np.testing.assert_array_equal(test, same)
+
+
+class Adapted(DummyClassifier):
+    """Notes what it is fitted on."""
+
+    seen = []  # noqa: RUF012 - shared by clones
+
+    def fit(self, X, y, sample_domain=None):
+        self.seen.append((len(X), np.sum(np.equal(sample_domain, -1))))
+        return super().fit(np.zeros((len(X), 1)), y)
+
+
+def test_only_candidates_that_take_domains_see_the_target(few):
+    X, y = few
+    Adapted.seen.clear()
+    candidates = {"adapted": Adapted(), "guess": _dummy()}
+    comparison = compare_strategies(X, y, candidates=candidates, cv=3, X_target=list(X[:10]))
+    assert Adapted.seen == 3 * [(90, 10)] + [(130, 10)]  # the folds, and the winner on all images
+    assert comparison.fold_scores_.shape == (3, 2)
+
+
+def test_rows_marked_as_unlabelled_are_the_target(few):
+    X, y = few
+    Adapted.seen.clear()
+    marked = np.where(np.arange(120) < 12, -1, y)
+    compare_strategies(X, marked, candidates={"adapted": Adapted()}, cv=2, unlabeled=-1)
+    assert Adapted.seen == 2 * [(66, 12)] + [(120, 12)]
+
+
+def test_a_target_that_is_given_twice_or_not_there_is_refused(few):
+    X, y = few
+    with pytest.raises(ValueError, match="X_target and unlabeled=-1 are both given"):
+        compare_strategies(X, y, X_target=X, unlabeled=-1)
+    with pytest.raises(ValueError, match="unlabeled=-1 is the label of no row of y"):
+        compare_strategies(X, y, unlabeled=-1)
+
+
 def test_a_comparison_draws_itself(comparison):
     pyplot = pytest.importorskip("matplotlib.pyplot")
     display = comparison.plot()

@@ -1,0 +1,89 @@
+"""``rank``: which network suits the images, told from its features, without training one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from sktransfer.cli.arguments import add_manner, add_network, add_source, split_words
+from sktransfer.cli.output import as_json, as_table, print_result, say
+from sktransfer.cli.sources import load_labelled_images
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+__all__ = ["HELP", "add_arguments", "run"]
+
+HELP = "rank networks by how well their features suit the images, without training one"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    add_source(parser, optional=True)
+    parser.add_argument(
+        "--backbones", type=split_words, required=True, metavar="A,B=WEIGHTS",
+        help="networks to rank, by name; = adds weights, a file or a name, such as "
+        "mobilenet_v2=mine.safetensors or tiny=random",
+    )  # fmt: skip
+    parser.add_argument(
+        "--method", default="logme", metavar="NAME",
+        help="logme, hscore, shrunk_hscore, leep, nleep, knn or linear_cv (default: %(default)s)",
+    )  # fmt: skip
+    add_network(parser, chosen=False)
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="(default: 0)")
+    add_manner(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Rank, and print the table."""
+    images = load_labelled_images(options.source)
+    if not options.quiet:
+        say(f"sktransfer: {images.describe()}")
+    from sktransfer import rank_backbones
+
+    assert images.y is not None
+    table = rank_backbones(
+        images.X,
+        images.y,
+        backbones=_entries(options),
+        method=options.method,
+        random_state=options.seed,
+        verbose=0 if options.quiet else 1,
+    )
+    if options.json:
+        print_result(as_json(table.to_dict(orient="records")))
+    else:
+        print_result(as_table(_shown(table), left=("backbone",)))
+
+
+def _entries(options: argparse.Namespace) -> dict[str, Any]:
+    from sktransfer import DeepFeatureTransformer
+
+    return {
+        entry: DeepFeatureTransformer(
+            name,
+            weights=weights or "default",
+            image_size=options.image_size,
+            device=options.device,
+            batch_size=options.batch_size,
+            random_state=options.seed,
+        )
+        for entry in options.backbones
+        for name, _, weights in [entry.partition("=")]
+    }
+
+
+def _shown(table: pd.DataFrame) -> Sequence[dict[str, str]]:
+    return [
+        {
+            "backbone": row.backbone,
+            "score": f"{row.score:.4f}",
+            "seconds": f"{row.seconds:.2f}",
+            "width": f"{row.width}",
+            "parameters": f"{row.parameters:,}",
+            "weights MB": f"{row.weights_bytes / 1e6:.1f}",
+        }
+        for row in cast("Any", table).itertuples()
+    ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.model_selection import KFold, StratifiedKFold
 
+from sktransfer.backbones.registry import get_backbone
 from sktransfer.features.transformer import DeepFeatureTransformer
 from sktransfer.images import as_image_sequence
 from sktransfer.parameters import check_integer
@@ -58,8 +59,8 @@ def audit_images(
         photographs, take a network that knows photographs.
     near_threshold : float or None, default=None
         Cosine, at most 1, of standardised features of the last two stages, average and maximum, from
-        which two images are near duplicates. None chooses it from the images: five spreads above
-        the median similarity of an image to its nearest.
+        which two images are near duplicates. None chooses it from the images: seven spreads above
+        the median similarity of an image to its third nearest.
     cv : int or splitter, default=5
         Folds across which duplicates might leak. An int means shuffled ones, stratified if there
         are labels; also how many folds judge the labels.
@@ -85,7 +86,9 @@ def audit_images(
         ``suspect_label``, a classifier that saw neither the image nor its duplicates confidently
         disagrees with its label; ``suggested_label``; ``label_probability`` and
         ``suggested_probability``.
-        ``attrs["near_threshold"]`` is the cosine that was used.
+        ``attrs["near_threshold"]`` is the cosine that was used, ``attrs["label_accuracy"]`` the
+        share of labels that the classifier would have given (NaN without labels). Where that is
+        low, suspected labels say more about the network than about the labels.
 
     Raises
     ------
@@ -124,7 +127,7 @@ def audit_images(
     features = DeepFeatureTransformer(
         backbone,
         weights=weights,
-        layers=[-2, -1],
+        layers=list(get_backbone(backbone).layer_names[-2:]),
         pooling="avgmax",
         image_shape=image_shape,
         image_size=image_size,
@@ -156,31 +159,56 @@ def audit_images(
     table["leaks"] = _leaks(groups, codes, cv, random_state)
     table["label_conflict"] = _conflicts(groups, codes)
 
-    judgement: dict[str, Any] = {
+    if codes is None or classes is None:
+        judged, accuracy = _unjudged(n), float("nan")
+    else:
+        last = values[:, _last_average(features)]
+        n_folds = cv if isinstance(cv, int) else 5
+        judged, accuracy = _judged(last, good, codes, classes, groups, n_folds, random_state)
+    audit = pd.concat([table, pd.DataFrame(judged, index=table.index)], axis=1)
+    audit.attrs["near_threshold"] = near.threshold
+    audit.attrs["label_accuracy"] = accuracy
+    return audit
+
+
+def _unjudged(n: int) -> dict[str, NDArray[Any]]:
+    return {
         "suspect_label": np.zeros(n, bool),
         "suggested_label": np.full(n, None, object),
         "label_probability": np.full(n, np.nan),
         "suggested_probability": np.full(n, np.nan),
     }
-    if codes is not None and classes is not None and len(good):
-        last = values[:, _last_average(features)]
-        probabilities = np.full((n, len(classes)), np.nan)
+
+
+def _judged(
+    features: NDArray[np.float32],
+    good: NDArray[np.intp],
+    codes: NDArray[np.intp],
+    classes: NDArray[Any],
+    groups: NDArray[np.intp],
+    cv: int,
+    random_state: int | None,
+) -> tuple[dict[str, NDArray[Any]], float]:
+    """Fill the columns about labels, of images that can be read, and tell the accuracy."""
+    columns = _unjudged(len(codes))
+    probabilities = np.full((len(codes), len(classes)), np.nan)
+    if len(good):
         probabilities[good] = out_of_fold_probabilities(
-            last[good],
+            features[good],
             codes[good],
             groups[good],
-            cv=cv if isinstance(cv, int) else 5,
-            random_state=random_state,
             n_classes=len(classes),
+            cv=cv,
+            random_state=random_state,
         )
-        found = confident_disagreement(probabilities, codes)
-        judgement["suspect_label"] = found.suspect
-        judgement["suggested_label"][found.suspect] = classes[found.suggested[found.suspect]]
-        judgement["label_probability"] = found.given_probability
-        judgement["suggested_probability"] = found.suggested_probability
-    audit = pd.concat([table, pd.DataFrame(judgement, index=table.index)], axis=1)
-    audit.attrs["near_threshold"] = near.threshold
-    return audit
+    found = confident_disagreement(probabilities, codes)
+    columns["suspect_label"] = found.suspect
+    columns["suggested_label"][found.suspect] = classes[found.suggested[found.suspect]]
+    columns["label_probability"] = found.given_probability
+    columns["suggested_probability"] = found.suggested_probability
+    seen = np.isfinite(probabilities).all(1)
+    right = probabilities[seen].argmax(1) == codes[seen]
+    return columns, float(right.mean()) if len(right) else float("nan")
 
 
 def _only_shared(groups: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Suspicion", "confident_disagreement", "out_of_fold_probabilities"]
 
+_MAJORITY = 0.5
+
 
 class Suspicion(NamedTuple):
     """What is suspected of each label."""
@@ -67,7 +69,9 @@ def confident_disagreement(
 
     A class is confidently predicted for an image if its probability is at least the mean that the
     class has among the images labelled so. A label is suspect if the most probable of the classes
-    so predicted is another: the image lies off the diagonal of the confident joint.
+    so predicted is another: the image lies off the diagonal of the confident joint. Beyond the
+    paper, it must also be more probable than all others together, because the mean of a class that
+    the classifier hardly knows is low.
 
     Parameters
     ----------
@@ -95,7 +99,7 @@ def confident_disagreement(
         )
     confident = np.where(probabilities >= thresholds, probabilities, -1.0)  # NaN compares as False
     best = confident.argmax(1)
-    suspect = (confident.max(1) > 0) & (best != codes)
+    suspect = (confident.max(1) > _MAJORITY) & (best != codes)
     suggested = np.where(suspect, best, codes)
     rows = np.arange(n)
     return Suspicion(suspect, suggested, probabilities[rows, codes], probabilities[rows, suggested])

@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 from sklearn.model_selection import GroupKFold, KFold
+from torch import nn
 
 from sktransfer import audit_images
 from sktransfer.datasets import load_digit_images
+from sktransfer.preprocessing import Preprocessing
 from sktransfer.selection.duplicates import near_threshold_of, nearest_images, united
 from sktransfer.selection.label_errors import confident_disagreement, out_of_fold_probabilities
 
@@ -109,6 +111,13 @@ def test_there_may_be_no_readable_image_at_all(n, photos):
     assert not audit[["odd_size", "odd_mode", "leaks", "suspect_label"]].any(axis=None)
 
 
+def test_a_network_may_have_a_single_stage(photos):
+    one = nn.Sequential(nn.Conv2d(3, 16, 7, 4), nn.ReLU())
+    one.preprocessing = Preprocessing(32, 32, mean=(0.5,) * 3, std=(0.25,) * 3)
+    audit = audit_images(photos[:20] + photos[:1], backbone=one)
+    assert audit["nearest"].iloc[20] == 0
+
+
 def test_a_turned_photograph_has_no_odd_size():
     images = [np.zeros((30, 40), np.uint8)] * 9 + [np.zeros((40, 30), np.uint8)]
     assert not audit_images(images)["odd_size"].any()
@@ -125,12 +134,12 @@ def mislabelled():
     return X, names[wrong], names[y[:300]], flipped
 
 
-def test_most_flipped_labels_are_suspected_and_few_others(mislabelled):
+def test_flipped_labels_are_suspected_and_few_others(mislabelled):
     X, given, true, flipped = mislabelled
     audit = audit_images(X, given)
     suspects = np.flatnonzero(audit["suspect_label"])
     found = np.intersect1d(suspects, flipped)
-    assert len(found) >= 9
+    assert len(found) >= 7
     assert len(suspects) - len(found) <= 8  # of 285
     assert np.mean(audit["suggested_label"][found] == true[found]) > 0.9
     assert audit["suggested_label"][~audit["suspect_label"]].isna().all()
@@ -177,6 +186,19 @@ def test_confident_learning_compares_with_the_mean_of_each_class():
     assert found.suggested.tolist() == [0, 0, 0, 1, 1, 0]
 
 
+def test_a_class_that_is_hardly_known_is_not_suggested():
+    p = np.array([[0.4, 0.35, 0.25], [0.3, 0.4, 0.3], [0.36, 0.34, 0.3], [0.1, 0.6, 0.3]])
+    assert confident_disagreement(p, np.array([0, 1, 2, 2])).suspect.tolist() == [False] * 3 + [
+        True
+    ]
+
+
+def test_the_accuracy_of_the_judge_is_told(mislabelled):
+    X, given, _, _ = mislabelled
+    assert 0.85 < audit_images(X, given).attrs["label_accuracy"] < 0.95  # 5 % are wrong
+    assert np.isnan(audit_images(X[:5]).attrs["label_accuracy"])
+
+
 def test_probabilities_come_from_classifiers_that_saw_neither_image_nor_group():
     rng = np.random.default_rng(0)
     F = rng.standard_normal((40, 200)).astype(np.float32)
@@ -197,12 +219,15 @@ def test_a_threshold_of_ones_own_is_used(photos):
     assert set(strict.index[strict["near_group"] >= 0]) >= {3, 40, 13, 47}  # exact ones always
 
 
-def test_the_threshold_follows_the_images():
-    spread = np.random.default_rng(0).normal(0, 0.1, 500)
-    alike, unlike = np.tanh(1.0 + spread), np.tanh(0.5 + spread)
-    assert 0.75 < near_threshold_of(unlike) < near_threshold_of(alike) < 0.95
-    with_copies = np.concatenate([unlike, np.full(100, 0.99999)])
-    assert near_threshold_of(with_copies) == pytest.approx(near_threshold_of(unlike), abs=0.07)
+def test_the_threshold_follows_the_images_and_not_their_copies():
+    rng = np.random.default_rng(0)
+    F = rng.standard_normal((100, 40)).astype(np.float32)
+    alike = np.hstack([F[:, :10], np.zeros((100, 30), np.float32)])
+    assert 0.75 <= nearest_images(F, None).threshold < nearest_images(alike, None).threshold <= 0.98
+    # Even if every image has a copy, only copies are found.
+    found = nearest_images(np.concatenate([F, F + rng.normal(0, 0.05, F.shape)]), None)
+    np.testing.assert_array_equal(found.pairs[:, 1] - found.pairs[:, 0], np.full(100, 100))
+    assert near_threshold_of(np.full(29, 0.1)) == 0.95  # of too few images to tell
 
 
 def test_neighbours_are_those_of_brute_force(monkeypatch):

@@ -1,4 +1,4 @@
-"""The heap: while a network runs on the CPU, the memory of its maps stays with the process.
+"""The heap: while a network runs or trains on the CPU, the memory of its maps stays with the process.
 
 A network allocates and frees maps of many megabytes, layer by layer. glibc's malloc asks the kernel for each
 of them and gives it back at once, and the kernel fills every page with zeros: up to a third of the time.

@@ -11,6 +11,7 @@ from skorch.callbacks import GradientNormClipping
 from skorch.helper import predefined_split
 
 from sktransfer.exceptions import TrainingError
+from sktransfer.features.heap import kept_heap
 from sktransfer.finetuning.batches import Batches, n_batches
 from sktransfer.finetuning.callbacks import EpochRecord, KeepBest, Phases, RateSchedule
 from sktransfer.finetuning.freezing import has_training_batchnorm, parameter_groups
@@ -227,7 +228,8 @@ def train(net: TransferNet, rows: TrainingRows, epochs: int | None = None) -> No
     net.stops_ = False
     net.notify("on_train_begin", X=rows, y=None)
     try:
-        net.fit_loop(rows, epochs=epochs)
+        with kept_heap():
+            net.fit_loop(rows, epochs=epochs)
     except _Stop:
         pass
     except KeyboardInterrupt as stop:  # skorch's own early stopping; a user's Ctrl-C goes on

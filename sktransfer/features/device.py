@@ -15,6 +15,7 @@ __all__ = [
     "candidate_precisions",
     "n_usable_cores",
     "resolve_device",
+    "resolve_devices",
     "resolve_workers",
 ]
 
@@ -50,6 +51,25 @@ def resolve_device(device: str | torch.device) -> torch.device:
             "Choose 'auto' for the best one there is, or 'cpu'."
         )
     return found
+
+
+def resolve_devices(device: str | torch.device) -> list[torch.device]:
+    """Find all devices that `device` stands for: every GPU, unless one is named by its number.
+
+    Raises
+    ------
+    DeviceError
+        See `resolve_device`.
+
+    Examples
+    --------
+    >>> resolve_devices("cpu")
+    [device(type='cpu')]
+    """
+    found = resolve_device(device)
+    if found.type != "cuda" or found.index is not None:
+        return [found]
+    return [torch.device("cuda", i) for i in range(torch.cuda.device_count())]
 
 
 def candidate_precisions(precision: str, device: torch.device) -> tuple[str, ...]:

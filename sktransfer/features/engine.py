@@ -7,7 +7,7 @@ import math
 import threading
 import warnings
 import weakref
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,14 +29,15 @@ if TYPE_CHECKING:
     from sktransfer.features.plan import Slot
     from sktransfer.preprocessing import Preprocessing
 
-__all__ = ["Engine", "prepare"]
+__all__ = ["Engine", "prepare", "replicas"]
 
-# A network is made ready once in a process, and one forward pass runs at a time: hooks belong to
-# the network, and two passes that share the cores are slower than one after the other.
+# A network is made ready once in a process, and one forward pass runs at a time on a device: two
+# passes that share its cores are slower than one after the other.
 _ready: weakref.WeakKeyDictionary[nn.Module, OrderedDict[object, Engine]] = (
     weakref.WeakKeyDictionary()
 )
 _lock = threading.RLock()
+_passes: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)  # of each device
 
 _FAITHFUL = 0.9995  # smallest cosine to float32, of trial images, that "auto" accepts
 _EQUAL = 1 - 1e-6  # the same, of two ways to compute in float32
@@ -85,7 +86,7 @@ class Engine:
             On the CPU.
         """
         try:
-            with _lock, torch.inference_mode():
+            with _passes[str(self.device)], torch.inference_mode():
                 batch = preprocessing.normalize(pixels.to(self.device, non_blocking=True))
                 return torch.cat(self.network(batch.to(getattr(torch, self.precision))), 1).cpu()
         except torch.OutOfMemoryError:
@@ -133,6 +134,25 @@ def prepare(
                 engines.popitem(last=False)
         engines.move_to_end(key)
         return engines[key]
+
+
+def replicas(
+    loaded: LoadedBackbone,
+    devices: Sequence[torch.device],
+    precision: str,
+    slots: tuple[Slot, ...],
+) -> list[Engine]:
+    """Make a network ready on several devices, computing in the same precision everywhere.
+
+    Parameters
+    ----------
+    loaded, precision, slots
+        As for `prepare`.
+    devices : sequence of torch.device
+        At least one; the first decides what "auto" is.
+    """
+    first = prepare(loaded, devices[0], precision, slots)
+    return [first, *(prepare(loaded, other, first.precision, slots) for other in devices[1:])]
 
 
 def _prepared(

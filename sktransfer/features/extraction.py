@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from sktransfer.features.engine import Engine
     from sktransfer.features.plan import FeaturePlan, Slot
     from sktransfer.images import ImageSequence, Payload
+    from sktransfer.preprocessing import Preprocessing
 
 __all__ = ["Extraction", "extract", "workers"]
 
@@ -51,6 +54,9 @@ class Extraction:
     failed: list[int] = field(default_factory=list)
 
 
+Lane: TypeAlias = "Callable[[torch.Tensor, Preprocessing], Future[torch.Tensor]]"
+
+
 @dataclass
 class _Task:
     """An image that has to go through the network, for one or several rows."""
@@ -60,10 +66,18 @@ class _Task:
     key: bytes | None
 
 
+class _Forward(NamedTuple):
+    """A batch on its way through the network."""
+
+    tasks: list[_Task]
+    vectors: Future[torch.Tensor]
+    start: float
+
+
 def extract(
     images: ImageSequence,
     plan: FeaturePlan,
-    engine: Engine,
+    engines: Sequence[Engine],
     store: Store | None,
     *,
     batch_size: int,
@@ -80,8 +94,8 @@ def extract(
         Read batch by batch.
     plan : FeaturePlan
         What to compute.
-    engine : Engine
-        What computes it.
+    engines : sequence of Engine
+        What computes it: one, or replicas on several devices, which take batches in turn.
     store : Store or None
         Where all that the engine computes of an image is looked up and kept.
     batch_size : int
@@ -103,10 +117,8 @@ def extract(
     if out is None:
         out = np.empty((len(images), plan.n_features), np.float32)
     found = Extraction(out)
-    with workers(n_workers) as in_parallel, _background(engine) as in_background, kept_heap():
-        run = _Run(
-            images, plan, engine, store, found, on_error, in_parallel, in_background, progress
-        )
+    with workers(n_workers) as in_parallel, _lanes(engines) as lanes, kept_heap():
+        run = _Run(images, plan, engines[0], store, found, on_error, in_parallel, lanes, progress)
         waiting: dict[object, _Task] = {}
         for start in range(0, len(images), batch_size):
             rows = range(start, min(start + batch_size, len(images)))
@@ -132,14 +144,14 @@ class _Run:
         found: Extraction,
         on_error: str,
         in_parallel: Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]],
-        in_background: Callable[..., Future[torch.Tensor]],
+        lanes: Sequence[Lane],
         progress: Callable[[int], Any],
     ) -> None:
         self._images, self._plan, self._engine, self._store = images, plan, engine, store
         self._found, self._on_error = found, on_error
         self._in_parallel, self._progress = in_parallel, progress
-        self._in_background = in_background
-        self._running: tuple[list[_Task], Future[torch.Tensor], float] | None = None
+        self._lanes = deque(lanes)
+        self._running: deque[_Forward] = deque()
         self._width = sum(slot.width for slot in engine.slots)
         self._columns = _columns(plan.slots, engine.slots)
         self._context = context_key(plan, engine.precision, engine.slots)
@@ -155,7 +167,7 @@ class _Run:
         if self._store is None:
             waiting |= {row: _Task(payload, [row], None) for row, payload, _ in usable}
             return
-        known = {task.key: task for task in self._running[0]} if self._running else {}
+        known = {task.key: task for forward in self._running for task in forward.tasks}
         new = []
         for row, payload, key in usable:
             task = waiting.get(key) or known.get(key)
@@ -181,23 +193,24 @@ class _Run:
             for task, pixels in zip(tasks, decoded, strict=True)
             if all([self._ok(row, pixels) for row in task.rows])  # noqa: C419 - each row is noted
         ]
-        self.finish()
         if not good:
             return
+        self.finish(len(self._lanes) - 1)
         batch = torch.from_numpy(np.stack([pixels for _, pixels in good]))
         if self._engine.device.type == "cuda":
             batch = batch.pin_memory()
-        forward = self._in_background(self._engine.run, batch, self._plan.preprocessing)
-        self._running = [task for task, _ in good], forward, start
+        vectors = self._lanes[0](batch, self._plan.preprocessing)
+        self._lanes.rotate(-1)
+        self._running.append(_Forward([task for task, _ in good], vectors, start))
 
-    def finish(self) -> None:
-        """Take what the network has computed of the last batch."""
-        if self._running is None:
-            return
-        tasks, forward, start = self._running
-        self._running = None
-        vectors = forward.result().numpy()
-        seconds = (time.perf_counter() - start) / len(tasks)
+    def finish(self, n_left: int = 0) -> None:
+        """Take what the network has computed, oldest batch first, until `n_left` are on their way."""
+        while len(self._running) > n_left:
+            self._take(self._running.popleft())
+
+    def _take(self, forward: _Forward) -> None:
+        tasks, vectors = forward.tasks, forward.vectors.result().numpy()
+        seconds = (time.perf_counter() - forward.start) / len(tasks)
         self._fill(
             [row for task in tasks for row in task.rows],
             vectors.repeat([len(task.rows) for task in tasks], axis=0),
@@ -285,16 +298,21 @@ def workers(
 
 
 @contextmanager
-def _background(engine: Engine) -> Iterator[Callable[..., Future[torch.Tensor]]]:
-    """Give a function that starts a forward pass, beside which the next batch is decoded.
+def _lanes(engines: Sequence[Engine]) -> Iterator[list[Lane]]:
+    """Give, for each engine, a function that starts a forward pass, beside which others may run.
 
-    On a CPU it ends before the function returns: there both would fight for the same cores.
+    On a CPU it ends before the function returns: there all would fight for the same cores.
     """
+    with ExitStack() as stack:
+        yield [_lane(engine, stack) for engine in engines]
+
+
+def _lane(engine: Engine, stack: ExitStack) -> Lane:
     if engine.device.type == "cpu":
-        yield _at_once
-        return
-    with ThreadPoolExecutor(1, thread_name_prefix="sktransfer-forward") as pool:
-        yield pool.submit
+        return partial(_at_once, engine.run)
+    pool = ThreadPoolExecutor(1, thread_name_prefix=f"sktransfer-{engine.device}")
+    started = stack.enter_context(pool)
+    return lambda pixels, preprocessing: started.submit(engine.run, pixels, preprocessing)
 
 
 def _at_once(function: Callable[..., torch.Tensor], *args: Any) -> Future[torch.Tensor]:

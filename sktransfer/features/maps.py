@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sktransfer.features.device import resolve_device
-from sktransfer.features.engine import prepare
+from sktransfer.features.device import resolve_devices
+from sktransfer.features.engine import replicas
 from sktransfer.features.extraction import extract
 from sktransfer.features.taps import map_shapes, resolve_slots
 
@@ -79,7 +79,7 @@ def layer_maps(features: DeepFeatureTransformer, X: Any) -> LayerMaps:
     found = extract(
         images,
         replace(plan, slots=slots),
-        prepare(loaded, resolve_device(features.device), plan.precision, slots),
+        replicas(loaded, resolve_devices(features.device), plan.precision, slots),
         None,
         batch_size=batch_size,
         n_workers=n_workers,

@@ -10,8 +10,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from sktransfer.backbones.portable import weights_from_bytes, weights_to_bytes
 from sktransfer.backbones.weights import LoadedBackbone, load_backbone
-from sktransfer.features.device import resolve_device, resolve_workers
-from sktransfer.features.engine import prepare
+from sktransfer.features.device import resolve_devices, resolve_workers
+from sktransfer.features.engine import replicas
 from sktransfer.features.extraction import extract
 from sktransfer.features.plan import FeaturePlan, input_preprocessing, plan_features
 from sktransfer.features.store import CacheInfo, open_store
@@ -62,7 +62,8 @@ class DeepFeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[m
     image_size : int or None, default=None
         Side of the network's input in pixels; None is what the weights were trained with.
     device : str or torch.device, default="auto"
-        "auto" is the first of CUDA, MPS and CPU that is there.
+        "auto" is the first of CUDA, MPS and CPU that is there. "auto" and "cuda" use every GPU that
+        is visible, one replica of the network on each; "cuda:0" uses one.
     precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
         What the network computes in. "auto" is the half precision that the device has hardware
         for, if this network's features of trial images are those of float32 up to a cosine of
@@ -203,13 +204,13 @@ class DeepFeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[m
         batch_size, n_workers = self._check_parameters()
         images = self._images(X, reset=False)
         loaded, plan = self._ready()
-        engine = self._engine(loaded, plan.slots)
+        engines = self._engines(loaded, plan.slots)
         store = open_store(self.cache)
         with tqdm(total=len(images), disable=not self.verbose, unit="image") as bar:
             found = extract(
                 images,
                 plan,
-                engine,
+                engines,
                 store,
                 batch_size=batch_size,
                 n_workers=n_workers,
@@ -282,12 +283,14 @@ class DeepFeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[m
     def _plan(self, loaded: LoadedBackbone) -> FeaturePlan:
         preprocessing = input_preprocessing(loaded.preprocessing, self.image_size, self.image_shape)
         slots = resolve_slots(loaded, self.layers, self.pooling, preprocessing.crop)
-        return plan_features(loaded, preprocessing, self._engine(loaded, slots).precision, slots)
+        return plan_features(
+            loaded, preprocessing, self._engines(loaded, slots)[0].precision, slots
+        )
 
-    def _engine(self, loaded: LoadedBackbone, slots: tuple[Slot, ...]) -> Engine:
+    def _engines(self, loaded: LoadedBackbone, slots: tuple[Slot, ...]) -> list[Engine]:
         """Make the network ready for what is asked, and for what the store keeps beside it."""
         kept = slots if self.cache is None else kept_slots(loaded.spec, slots)
-        return prepare(loaded, resolve_device(self.device), self.precision, kept)
+        return replicas(loaded, resolve_devices(self.device), self.precision, kept)
 
     def _ready(self) -> tuple[LoadedBackbone, FeaturePlan]:
         """Return the network and the plan: of `fit`, or made now and not kept."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sktransfer.features.device import resolve_device, resolve_workers
-from sktransfer.features.engine import prepare
+from sktransfer.features.device import resolve_devices, resolve_workers
+from sktransfer.features.engine import replicas
 from sktransfer.features.extraction import Extraction, extract
 from sktransfer.features.plan import plan_features
 from sktransfer.features.store import open_store
@@ -67,13 +67,14 @@ def pooled_features(
     tuned = is_tuned(loaded)
     store = open_store("memory" if tuned and cache is not None else cache)
     kept = slots if tuned or store is None else kept_slots(loaded.spec, slots)
-    engine = prepare(loaded, resolve_device(estimator.device), estimator.precision, kept)
-    plan = plan_features(loaded, preprocessing, engine.precision, slots)
+    devices = resolve_devices(estimator.device)
+    engines = replicas(loaded, devices, estimator.precision, kept)
+    plan = plan_features(loaded, preprocessing, engines[0].precision, slots)
     with progress_bar(len(images), estimator.verbose) as advance:
         return extract(
             images,
             plan,
-            engine,
+            engines,
             store,
             batch_size=estimator.batch_size,
             n_workers=resolve_workers(estimator.num_workers),

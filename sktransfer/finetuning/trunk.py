@@ -199,7 +199,7 @@ def _stored(
         found = extract(
             images,
             plan_features(loaded, preprocessing, engine.precision, slots),
-            engine,
+            [engine],
             open_store(cache),
             batch_size=settings.batch_size,
             n_workers=settings.n_workers,

@@ -8,7 +8,7 @@ from torch import nn
 from sktransfer import DeepFeatureTransformer
 from sktransfer.backbones import load_backbone
 from sktransfer.exceptions import DeviceError, DeviceWarning
-from sktransfer.features.device import candidate_precisions, resolve_device
+from sktransfer.features.device import candidate_precisions, resolve_device, resolve_devices
 from sktransfer.features.engine import prepare
 from sktransfer.features.taps import resolve_slots
 
@@ -192,6 +192,15 @@ def test_auto_takes_the_best_device_there_is(monkeypatch):
     assert resolve_device("auto").type == "mps"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert resolve_device("auto").type == "cuda"
+
+
+def test_every_gpu_is_used_unless_one_is_named(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    both = [torch.device("cuda:0"), torch.device("cuda:1")]
+    assert resolve_devices("auto") == resolve_devices("cuda") == both
+    assert resolve_devices("cuda:1") == both[1:]
+    assert resolve_devices("cpu") == [CPU]
 
 
 @pytest.mark.parametrize(

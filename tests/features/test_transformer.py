@@ -7,6 +7,7 @@ import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import joblib
@@ -212,24 +213,32 @@ def test_or_it_warns_as_well(one_broken):
     assert len(caught) == 2
 
 
+@pytest.mark.parametrize("n_devices", [1, 3])
 @pytest.mark.parametrize("cache", ["memory", None])
-def test_forward_passes_in_the_background_as_on_a_gpu_change_nothing(
-    cache, photos, tmp_path, monkeypatch
+def test_forward_passes_in_the_background_as_on_gpus_change_nothing(
+    cache, n_devices, photos, tmp_path, monkeypatch
 ):
     X = [photos[0], str(tmp_path / "missing.png"), photos[1], photos[0], photos[2], photos[1]]
-    options = {"on_error": "nan", "batch_size": 2, "precision": "float32"}
+    options = {"on_error": "nan", "batch_size": 1, "precision": "float32"}
     expected = DeepFeatureTransformer("tiny", cache=None, **options).transform(X)
+    engines = []
 
     @contextmanager
-    def background(_):
-        with ThreadPoolExecutor(1) as pool:
-            yield pool.submit
+    def lanes(given):
+        engines.extend(given)
+        with ThreadPoolExecutor(len(given)) as pool:
+            yield [partial(pool.submit, engine.run) for engine in given]
 
-    monkeypatch.setattr("sktransfer.features.extraction._background", background)
+    monkeypatch.setattr("sktransfer.features.extraction._lanes", lanes)
+    monkeypatch.setattr(
+        "sktransfer.features.transformer.resolve_devices",
+        lambda _: [torch.device("cpu", i) for i in range(n_devices)],
+    )
     features = DeepFeatureTransformer("tiny", cache=cache, **options).fit(X)
     features.clear_cache()
     np.testing.assert_allclose(features.transform(X), expected, rtol=1e-4, atol=1e-5)
     assert features.failed_ == [1]
+    assert len({id(engine.network) for engine in engines}) == n_devices
 
 
 def test_all_unreadable_is_still_all_rows(tmp_path):

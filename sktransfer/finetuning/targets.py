@@ -197,9 +197,8 @@ def check_labels(y: Any) -> NDArray[Any]:
     ValueError
         If they are continuous, missing, or of another shape.
     """
-    if getattr(y, "dtype", None) is not None and y.dtype.kind == "f":
-        check_array(y, ensure_2d=False, allow_nd=True, input_name="y")  # before NumPy warns of it
-    kind = type_of_target(y, input_name="y", raise_unknown=True)
+    with np.errstate(invalid="ignore"):  # of infinity, before it is refused
+        kind = type_of_target(y, input_name="y", raise_unknown=True)
     if kind == "multilabel-indicator":
         flags: NDArray[Any] = check_array(y, dtype=None, input_name="y", ensure_min_features=2)
         return flags

@@ -14,6 +14,7 @@ RUNS = {
     "grid_search": "--network mobilenet_v3_small --images 20",
     "store": "--only cost --cost-images 2 --images 8 --rounds 1",
     "memory": "--numbers 20 40",
+    "finetuning": "--only speed --networks mobilenet_v3_small --images 4 --epochs 1 --full-epochs 1",
     "ranking": "--size 300 20 --images 50 --rounds 1",
     "audit": "--images 60 --copies 2",
     "comparison": "--images 60 --cv 2 --max-epochs 1",

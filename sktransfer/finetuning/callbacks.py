@@ -7,15 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from skorch.callbacks import Callback
+from torch import nn
 
 from sktransfer.finetuning.losses import quality
 from sktransfer.finetuning.schedule import rate_factor
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor, nn
+    from torch import Tensor
 
-__all__ = ["EpochRecord", "KeepBest", "Phases", "RateSchedule", "restore", "snapshot", "tidy"]
+__all__ = [
+    "Clipping",
+    "EpochRecord",
+    "KeepBest",
+    "Phases",
+    "RateSchedule",
+    "restore",
+    "snapshot",
+    "tidy",
+]
 
 _COLUMNS = {
     "epoch": "epoch",
@@ -85,6 +95,24 @@ class RateSchedule(Callback):  # type: ignore[misc]
             factor = rate_factor(self.schedule, max(self.step_, start), self.n_steps, start)
             group["lr"] = rate * factor
         self.step_ += 1
+
+
+class Clipping(Callback):  # type: ignore[misc]
+    """Scale long gradients down to a length; skorch's own goes through frozen parameters too.
+
+    Parameters
+    ----------
+    max_norm : float
+        The length, over all that the optimiser changes.
+    """
+
+    def __init__(self, max_norm: float) -> None:
+        self.max_norm = max_norm
+
+    def on_grad_computed(self, net: Any, **_: Any) -> None:
+        """Scale."""
+        groups = net.optimizer_.param_groups
+        nn.utils.clip_grad_norm_([p for group in groups for p in group["params"]], self.max_norm)
 
 
 class KeepBest(Callback):  # type: ignore[misc]

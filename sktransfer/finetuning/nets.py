@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import GradientNormClipping
 from skorch.helper import predefined_split
 
 from sktransfer.exceptions import TrainingError
 from sktransfer.features.heap import kept_heap
 from sktransfer.finetuning.batches import Batches, n_batches
-from sktransfer.finetuning.callbacks import EpochRecord, KeepBest, Phases, RateSchedule
+from sktransfer.finetuning.callbacks import Clipping, EpochRecord, KeepBest, Phases, RateSchedule
 from sktransfer.finetuning.freezing import has_training_batchnorm, parameter_groups
 from sktransfer.finetuning.losses import RowLoss, weighted_loss
 
@@ -195,6 +194,8 @@ def make_net(
         "iterator_train": Batches,
         "iterator_valid": Batches,
     }
+    if not verbose and callbacks != "disable":
+        options["callbacks__print_log"] = None  # it would lay out its table in vain
     if "iterator_train" not in given:
         options |= {
             "iterator_train__shuffle": True,
@@ -255,7 +256,7 @@ def _own_callbacks(
         start = settings.warmup_epochs * n_steps
         own.append(("rate_schedule", RateSchedule(settings.schedule, epochs * n_steps, start)))
     if settings.max_grad_norm is not None:
-        own.append(("clipping", GradientNormClipping(settings.max_grad_norm)))
+        own.append(("clipping", Clipping(settings.max_grad_norm)))
     if settings.patience is not None:
         own.append(("keep_best", KeepBest(settings.patience, settings.warmup_epochs)))
     return own

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Rows", "new_network", "prepare_rows", "start_head"]
 
-_MEASURED = 128  # rows whose features are enough to standardise by
+_MEASURED = 256  # rows whose features are enough to standardise by
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,7 +197,7 @@ def start_head(
         Whose head starts at the prior, and whose `standardize` is fitted; on the device of
         `settings` afterwards.
     rows : TrainingRows
-        Of which the first 128 are measured; their order tells nothing.
+        Of which the first 256 are measured; their order tells nothing.
     settings : TrainingSettings
         Where, how precisely and how many at once.
     kind : str

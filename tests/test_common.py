@@ -20,7 +20,12 @@ ESTIMATORS = [
     DeepFeatureTransformer(backbone="tiny", image_shape="row"),
     PixelTransformer(size=4, image_shape="row"),
     FineTuneClassifier(
-        backbone="tiny", image_shape="row", image_size=32, max_epochs=5, precision="float32"
+        backbone="tiny",
+        image_shape="row",
+        image_size=32,
+        max_epochs=3,
+        lr=0.003,
+        precision="float32",
     ),
     FineTuneRegressor(
         backbone="tiny", image_shape="row", image_size=32, strategy="frozen", lr=0.01

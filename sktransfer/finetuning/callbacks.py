@@ -208,6 +208,11 @@ def restore(network: nn.Module, state: dict[str, Tensor]) -> None:
 def tidy(history: Any) -> list[dict[str, Any]]:
     """Make of skorch's history one flat dictionary an epoch, with only what was recorded."""
     return [
-        {name: row[key] for key, name in _COLUMNS.items() if key in row}
+        {name: _plain(row[key]) for key, name in _COLUMNS.items() if key in row}
         for row in history.to_list()
     ]
+
+
+def _plain(value: Any) -> Any:
+    """Turn a number of NumPy into one of Python."""
+    return value.item() if isinstance(value, np.generic) else value

@@ -237,6 +237,7 @@ def train(net: TransferNet, rows: TrainingRows, epochs: int | None = None) -> No
         if not _comes_from_callback(stop):
             raise
     net.notify("on_train_end", X=rows, y=None)
+    net.train_split = None  # which would keep the images of the training alive
 
 
 def _own_callbacks(

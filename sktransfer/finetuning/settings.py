@@ -97,63 +97,65 @@ def read_settings(estimator: Any, *, from_scratch: bool) -> TrainingSettings:
     ValueError, TypeError
         If one cannot be used.
     """
-    get = estimator.__getattribute__
-    if not isinstance(get("pooling"), str):
+    pooling = estimator.pooling
+    if not isinstance(pooling, str):
         raise TypeError(
-            f"pooling={get('pooling')!r} is a {type(get('pooling')).__name__}. Pass one of 'avg', "
+            f"pooling={pooling!r} is a {type(pooling).__name__}. Pass one of 'avg', "
             "'max', 'avgmax', 'gem' and 'flatten'."
         )
-    check_pooling(get("pooling"))
-    check_head(get("head"))
-    check_choice("on_error", get("on_error"), ("raise", "warn", "nan"))
-    check_choice("schedule", get("schedule"), SCHEDULES)
-    if get("image_size") is not None:
-        check_integer("image_size", get("image_size"), 1, "the side of the input in pixels")
-    max_epochs = check_integer("max_epochs", get("max_epochs"), 1, "passes over the images")
+    check_pooling(pooling)
+    check_head(estimator.head)
+    check_choice("on_error", estimator.on_error, ("raise", "warn", "nan"))
+    check_choice("schedule", estimator.schedule, SCHEDULES)
+    if estimator.image_size is not None:
+        check_integer("image_size", estimator.image_size, 1, "the side of the input in pixels")
+    max_epochs = check_integer("max_epochs", estimator.max_epochs, 1, "passes over the images")
     warmup = check_integer(
-        "warmup_epochs", get("warmup_epochs"), 0, "passes in which the head trains alone"
+        "warmup_epochs", estimator.warmup_epochs, 0, "passes in which the head trains alone"
     )
     if warmup >= max_epochs and warmup > 0:
         raise ValueError(
             f"warmup_epochs={warmup} leaves nothing of max_epochs={max_epochs}, which counts all "
             "passes. Raise max_epochs, or set strategy='frozen'."
         )
-    lr = check_number("lr", get("lr"), 0, math.inf, "the rate of the head")
+    lr = check_number("lr", estimator.lr, 0, math.inf, "the rate of the head")
     share = 1.0 if from_scratch else _BACKBONE_SHARE
-    backbone_lr = _optional("backbone_lr", get("backbone_lr"), 0, math.inf, "the backbone's rate")
-    early_stopping = bool(get("early_stopping"))
-    patience = check_integer("patience", get("patience"), 1, "epochs without a better loss")
-    device = resolve_device(get("device"))
+    backbone_lr = _optional(
+        "backbone_lr", estimator.backbone_lr, 0, math.inf, "the backbone's rate"
+    )
+    early_stopping = bool(estimator.early_stopping)
+    patience = check_integer("patience", estimator.patience, 1, "epochs without a better loss")
+    device = resolve_device(estimator.device)
     weight_decay = check_number(
-        "weight_decay", get("weight_decay"), 0, math.inf, "of the optimiser", closed=True
+        "weight_decay", estimator.weight_decay, 0, math.inf, "of the optimiser", closed=True
     )
     return TrainingSettings(
         max_epochs=max_epochs,
         warmup_epochs=0 if from_scratch else warmup,
         lr=lr,
         backbone_lr=lr * share if backbone_lr is None else backbone_lr,
-        make_optimizer=_optimizer(get("optimizer"), device),
+        make_optimizer=_optimizer(estimator.optimizer, device),
         weight_decay=weight_decay,
         layer_decay=_optional(
-            "layer_decay", get("layer_decay"), 0, 1, "the factor from stage to stage"
+            "layer_decay", estimator.layer_decay, 0, 1, "the factor from stage to stage"
         ),
         max_grad_norm=_optional(
-            "max_grad_norm", get("max_grad_norm"), 0, math.inf, "the longest gradient"
+            "max_grad_norm", estimator.max_grad_norm, 0, math.inf, "the longest gradient"
         ),
-        schedule=get("schedule"),
-        batch_size=check_integer("batch_size", get("batch_size"), 1, "images in a step"),
+        schedule=estimator.schedule,
+        batch_size=check_integer("batch_size", estimator.batch_size, 1, "images in a step"),
         patience=patience if early_stopping else None,
         validation_fraction=check_number(
             "validation_fraction",
-            get("validation_fraction"),
+            estimator.validation_fraction,
             0,
             _MOST_HELD_OUT,
             "the part held back",
         ),
-        mixup=check_number("mixup", get("mixup"), 0, math.inf, "0 mixes nothing", closed=True),
+        mixup=check_number("mixup", estimator.mixup, 0, math.inf, "0 mixes nothing", closed=True),
         device=device,
-        precision=_training_precision(get("precision"), device),
-        n_workers=resolve_workers(get("num_workers")),
+        precision=_training_precision(estimator.precision, device),
+        n_workers=resolve_workers(estimator.num_workers),
     )
 
 

@@ -133,7 +133,7 @@ class StrategyComparisonDisplay:
                 f"{', '.join(map(repr, needed))}."
             )
         n_rows = len(self.results)
-        height = 1.0 + 0.55 * n_rows if kind == "scores" else 3.3 + 0.1 * n_rows
+        height = 1.0 + 0.55 * n_rows if kind == "scores" else 3.2 + 0.2 * n_rows
         self.figure_, self.ax_ = axes_for(ax, type(self).__name__, height=height)
         if kind == "scores":
             self._plot_scores(self.ax_)
@@ -185,6 +185,8 @@ class StrategyComparisonDisplay:
 
     def _plot_cost(self, ax: Axes) -> None:
         """Mark candidates by their rank, because names would cover each other where points do."""
+        from matplotlib.ticker import LogLocator
+
         seconds = self.results["fit_seconds"].clip(lower=1e-3)
         rows = zip(_records(self.results), self._standings(), seconds, strict=True)
         for rank, (record, standing, x) in enumerate(rows, 1):
@@ -201,12 +203,15 @@ class StrategyComparisonDisplay:
             ax.plot([x], [mean], ms=6 if rank < 10 else 9, zorder=4, **number)
             ax.plot([], [], " ", label=name)
         ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
         ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_formatter("")
         ax.margins(x=0.1, y=0.1)
         ax.grid(alpha=0.25)
         ax.set_xlabel("Seconds to fit")
         ax.set_ylabel(self.score_name)
-        _legend_below(ax, ncols=2, pad=4.2, handlelength=0)
+        longest = max(len(str(name)) for name in self.results["candidate"])
+        _legend_below(ax, ncols=2 if longest < 20 else 1, pad=4.2, handlelength=0)
 
     def _standings(self) -> list[str]:
         """Say of each candidate whether it is the best, tells itself apart from it, or neither."""

@@ -75,7 +75,7 @@ class FeatureLearningCurveDisplay:
     >>> display.train_sizes[-1]
     np.int64(133)
     >>> print(display.verdict)
-    More images ... help...
+    More images would help: twice as many change the score by about +0... (± 0...), if the trend lasts.
     """
 
     ax_: Axes
@@ -112,7 +112,7 @@ class FeatureLearningCurveDisplay:
             return f"More images would help: {change}, if the trend lasts."
         if mean + 2 * error < 2 * _WORTH:
             return f"More images would hardly help: {change}."
-        return f"More images may help, which this curve cannot tell: {change}."
+        return f"It is unclear whether more images help: {change}."
 
     @classmethod
     def from_estimator(

@@ -13,14 +13,17 @@ from sktransfer.selection.cells import MEASURES
 from sktransfer.selection.significance import corrected_paired_ttest
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     import pandas as pd
     from matplotlib.axes import Axes
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
     from sklearn.model_selection import GridSearchCV
 
     from sktransfer.plotting import StrategyComparisonDisplay
+    from sktransfer.selection.advice import Recommendation
     from sktransfer.selection.one_pass import Pass
 
 __all__ = ["StrategyComparison", "tabulate"]
@@ -118,6 +121,45 @@ class StrategyComparison:
         from sktransfer.plotting import StrategyComparisonDisplay
 
         return StrategyComparisonDisplay.from_comparison(self, ax=ax)
+
+    def to_html(
+        self,
+        path: str | os.PathLike[str],
+        X: Any = None,
+        y: ArrayLike | None = None,
+        *,
+        audit: pd.DataFrame | None = None,
+        recommendation: Recommendation | None = None,
+    ) -> Path:
+        """Write what was found as one HTML file, which holds all that it shows.
+
+        Parameters
+        ----------
+        path : str or path
+            Of the file; one that is there is replaced.
+        X, y : images and array-like of shape (n_images,), default=None
+            Those that were compared on; with them the report also shows what the winner gets right
+            and wrong, where it looks, and what the features tell.
+        audit : DataFrame, default=None
+            As :func:`~sktransfer.audit_images` returns it.
+        recommendation : Recommendation, default=None
+            As :func:`~sktransfer.recommend_strategy` returns it.
+
+        Returns
+        -------
+        Path
+            Of the file.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If `X` is given without `y`, or they have different lengths.
+        """
+        from sktransfer.selection.report import render_report
+
+        return render_report(self, path, X=X, y=y, audit=audit, recommendation=recommendation)
 
 
 def tabulate(

@@ -203,7 +203,7 @@ def test_a_learning_curve_passes_each_image_through_the_network_once(few, tmp_pa
         (0.05, 0.001, r"More images would help: twice as many change the score by about \+0\.05"),
         (0.0, 0.0001, r"More images would hardly help: .* \+0\.000"),
         (-0.0002, 0.0001, r"More images would hardly help: .* \+0\.000"),
-        (0.02, 0.05, r"More images may help, which this curve cannot tell"),
+        (0.02, 0.05, r"It is unclear whether more images help"),
     ],
 )
 def test_the_verdict_follows_from_the_slope_and_its_spread_over_the_folds(slope, noise, verdict):

@@ -22,9 +22,9 @@ from sktransfer.selection import PixelTransformer
 def patches():
     """Grey with a checkered (class "check") or striped patch; where it is says nothing."""
     rng = np.random.default_rng(0)
-    X = rng.integers(108, 112, size=(160, 64, 64, 3), dtype=np.uint8)
-    y = np.array(["check", "stripe"] * 80)
-    corners = rng.integers(0, 64 - 20, size=(160, 2))
+    X = rng.integers(108, 112, size=(120, 64, 64, 3), dtype=np.uint8)
+    y = np.array(["check", "stripe"] * 60)
+    corners = rng.integers(0, 64 - 20, size=(120, 2))
     down, across = np.mgrid[:20, :20] // 5 % 2
     for image, label, (top, left) in zip(X, y, corners, strict=True):
         pattern = (down ^ across) if label == "check" else across
@@ -49,7 +49,7 @@ def _assert_adds_up(found, expected):
 @pytest.mark.parametrize("layers", [None, [-2, -1], ["stem", "layer2", "layer4"]])
 @pytest.mark.parametrize("steps", [(), (StandardScaler(),), (StandardScaler(), PCA(20))])
 def test_the_map_and_a_constant_add_up_to_the_decision_value_of_each_class(digits, layers, steps):
-    X, y = digits.X[:150], digits.y[:150]
+    X, y = digits.X[:80], digits.y[:80]
     head = _logistic(C=0.1) if steps else RidgeClassifier()  # which needs no scaling
     model = _model(*steps, head, layers=layers, precision="float32").fit(X, y)
     decisions = model.decision_function(X[:4])
@@ -61,7 +61,7 @@ def test_the_map_and_a_constant_add_up_to_the_decision_value_of_each_class(digit
 
 @pytest.mark.parametrize("pooling", ["avg", "max", "avgmax", "flatten"])
 def test_the_map_of_two_classes_adds_up_for_and_against(digits, pooling):
-    X, y = digits.X[:100], digits.y[:100] % 2 == 0
+    X, y = digits.X[:80], digits.y[:80] % 2 == 0
     model = _model(StandardScaler(), _logistic(C=0.1), layers=-1, pooling=pooling).fit(X, y)
     decisions = model.decision_function(X[:5])
     _assert_adds_up(saliency_maps(model, X[:5], target=True), decisions)
@@ -72,7 +72,7 @@ def test_the_cells_of_the_map_are_the_weighted_channels(digits):
     # Zhou et al. 2016, equation 2, computed by hand from the network itself.
     import torch
 
-    X, y = digits.X[:100], digits.y[:100]
+    X, y = digits.X[:80], digits.y[:80]
     model = _model(RidgeClassifier(), precision="float32").fit(X, y)
     found = saliency_maps(model, X[:3], target=4)
     network, preprocessing = model[0].backbone_, model[0].plan_.preprocessing
@@ -85,7 +85,7 @@ def test_the_cells_of_the_map_are_the_weighted_channels(digits):
 
 
 def test_half_precision_adds_up_too(digits):
-    X, y = digits.X[:100], digits.y[:100]
+    X, y = digits.X[:80], digits.y[:80]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a processor may not have it
         model = _model(StandardScaler(), _logistic(C=0.1), precision="bfloat16").fit(X, y)
@@ -103,7 +103,7 @@ def test_half_precision_adds_up_too(digits):
     ],
 )
 def test_any_chain_of_affine_steps_is_exact(digits, steps):
-    X, y = digits.X[:100], digits.y[:100] > 4
+    X, y = digits.X[:80], digits.y[:80] > 4
     model = _model(*steps).fit(X, y)
     found = saliency_maps(model, X[:4], target=True)
     assert found.method == "cam"
@@ -131,21 +131,27 @@ def test_a_head_fitted_on_named_columns_is_exact(digits):
         (_model(StandardScaler(), _logistic(C=0.1), layers=-2), "cam"),
         (_model(StandardScaler(), _logistic(C=0.1), layers=-2, pooling="max"), "cam"),
         (_model(StandardScaler(), SVC(), layers=-2), "occlusion"),
-        (_model(RandomForestClassifier(50, random_state=0), layers=-2), "occlusion"),
+        (_model(RandomForestClassifier(30, random_state=0), layers=-2), "occlusion"),
     ],
     ids=["average", "maximum", "svm", "forest"],
 )
 def test_the_map_is_strong_where_the_pattern_is(patches, model, method):
     X, y, corners = patches
-    model.fit(X[:140], y[:140])
-    assert model.score(X[140:], y[140:]) > 0.8
-    found = saliency_maps(model, X[140:152], target=y[140:152])
+    model.fit(X[:100], y[:100])
+    assert model.score(X[100:], y[100:]) > 0.8
+    found = saliency_maps(model, X[100:108], target=y[100:108], n_cells=6)
     assert found.method == method
     inside = np.zeros(found.maps.shape, bool)
-    for mask, (top, left) in zip(inside, corners[140:152], strict=True):
+    for mask, (top, left) in zip(inside, corners[100:108], strict=True):
         mask[top : top + 20, left : left + 20] = True
-    ahead = [m[i].mean() - m[~i].mean() for m, i in zip(found.maps, inside, strict=True)]
-    assert np.median(ahead / found.maps.std((1, 2))) > 0.7  # 0 by chance
+    # Of two classes, the one's pattern may also count as the absence of the other's: either sign.
+    where, elsewhere = (_contrast(found.maps, mask) for mask in (inside, np.roll(inside, 1, 0)))
+    assert np.median(where) > max(1.0, np.median(elsewhere))
+
+
+def _contrast(maps, masks):
+    differences = [m[i].mean() - m[~i].mean() for m, i in zip(maps, masks, strict=True)]
+    return np.abs(differences) / maps.std((1, 2))
 
 
 def test_occlusion_measures_what_covering_a_patch_does(digits):

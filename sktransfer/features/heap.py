@@ -2,7 +2,8 @@
 
 A network allocates and frees maps of many megabytes, layer by layer. glibc's malloc asks the kernel for each
 of them and gives it back at once, and the kernel fills every page with zeros: up to a third of the time.
-Freed memory is therefore kept until the run has ended, and given back then. Where there is no glibc,
+Freed memory is therefore kept until the run has ended. Then what exceeds 256 MiB is given back; the rest
+stays for the next run, so that one image after another costs no new pages either. Where there is no glibc,
 nothing is done.
 """
 
@@ -24,8 +25,8 @@ __all__ = ["kept_heap"]
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 _UNLIMITED = 2**30
-# What malloc's own, dynamic thresholds grow to in a process that has freed large blocks.
-_USUAL_MMAP, _USUAL_TRIM = 2**25, 2**26
+_USUAL_MMAP = 2**25  # what malloc's own, dynamic threshold grows to
+_AT_MOST_KEPT = 2**28
 
 _lock = threading.Lock()
 _n_runs = 0
@@ -51,8 +52,8 @@ def kept_heap() -> Iterator[None]:
         with _lock:
             _n_runs -= 1
             if _n_runs == 0:
-                _set(_USUAL_MMAP, _USUAL_TRIM)
-                _give_back()
+                _set(_USUAL_MMAP, _AT_MOST_KEPT)
+                _look_at_end()
 
 
 def _set(mmap_bytes: int, trim_bytes: int) -> None:
@@ -62,10 +63,11 @@ def _set(mmap_bytes: int, trim_bytes: int) -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, trim_bytes)
 
 
-def _give_back() -> None:
+def _look_at_end() -> None:
+    """Free a large block, which is when malloc looks at how much is free at the heap's end."""
     libc = _glibc()
     if libc is not None:
-        libc.malloc_trim(0)
+        libc.free(libc.malloc(2**20))
 
 
 @cache
@@ -74,6 +76,9 @@ def _glibc() -> ctypes.CDLL | None:
         return None
     try:
         libc = ctypes.CDLL(None)
-        return libc if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim") else None
-    except OSError:
+        libc.mallopt.argtypes = [ctypes.c_int, ctypes.c_int]
+        libc.malloc.argtypes, libc.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
+        libc.free.argtypes, libc.free.restype = [ctypes.c_void_p], None
+    except (AttributeError, OSError):
         return None
+    return libc

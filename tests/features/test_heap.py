@@ -27,23 +27,28 @@ def resident():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * resource.getpagesize()
 
-before, held = n_faults(), resident()
+# The least of several, because a small block may lie in the way of the next map.
+before = min(n_faults() for _ in range(3))
 with kept_heap():
-    during, at_most = n_faults(), resident()
+    during = min(n_faults() for _ in range(6))
+held = resident()
+with kept_heap():
+    torch.zeros(2**29, dtype=torch.uint8).fill_(1)
+    at_most = resident()
 print(before, during, at_most - held, resident() - held)
 """
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="tunes the malloc of glibc")
-def test_maps_take_the_memory_of_earlier_maps_and_it_goes_back_in_the_end():
+def test_maps_take_the_memory_of_earlier_maps_and_most_goes_back_in_the_end():
     plain = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
     done = subprocess.run(
         [sys.executable, "-c", COUNT_FAULTS], env=plain, capture_output=True, text=True, check=True
     )
     before, during, most, left = map(int, done.stdout.split())
     assert during < before / 2
-    assert most > 2**25
-    assert left < 2**24
+    assert most > 2**28
+    assert left < 2**28
 
 
 @pytest.fixture
@@ -55,8 +60,11 @@ def calls(monkeypatch):
         def mallopt(self, parameter, value):
             found.append((parameter, value))
 
-        def malloc_trim(self, pad):
-            found.append("give back")
+        def malloc(self, n_bytes):
+            return n_bytes
+
+        def free(self, block):
+            found.append("look at the end")
 
     monkeypatch.setattr(heap, "_glibc", Recorder)
     return found
@@ -77,14 +85,14 @@ def test_memory_is_kept_until_the_last_of_several_runs_ends(calls):
     assert len(calls) == 2  # the two thresholds, once
     may_end.set()
     other.join()
-    assert calls[-1] == "give back"
+    assert calls[-1] == "look at the end"
     assert len(calls) == 5
 
 
 def test_a_run_that_fails_ends_too(calls):
     with pytest.raises(ZeroDivisionError), kept_heap():
         1 / 0  # noqa: B018 - the error is the test
-    assert calls[-1] == "give back"
+    assert calls[-1] == "look at the end"
 
 
 def test_without_glibc_nothing_is_done(monkeypatch):

@@ -53,7 +53,7 @@ def kept_heap() -> Iterator[None]:
             _n_runs -= 1
             if _n_runs == 0:
                 _set(_USUAL_MMAP, _AT_MOST_KEPT)
-                _look_at_end()
+                _give_back_much()
 
 
 def _set(mmap_bytes: int, trim_bytes: int) -> None:
@@ -63,11 +63,21 @@ def _set(mmap_bytes: int, trim_bytes: int) -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, trim_bytes)
 
 
-def _look_at_end() -> None:
-    """Free a large block, which is when malloc looks at how much is free at the heap's end."""
+def _give_back_much() -> None:
     libc = _glibc()
-    if libc is not None:
-        libc.free(libc.malloc(2**20))
+    if libc is not None and libc.mallinfo2().fordblks > _AT_MOST_KEPT:
+        libc.malloc_trim(0)
+
+
+class _MallocInfo(ctypes.Structure):
+    """What mallinfo2(3) returns; `fordblks` is the number of bytes that are free."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"
+        )
+    )  # fmt: skip
 
 
 @cache
@@ -77,8 +87,8 @@ def _glibc() -> ctypes.CDLL | None:
     try:
         libc = ctypes.CDLL(None)
         libc.mallopt.argtypes = [ctypes.c_int, ctypes.c_int]
-        libc.malloc.argtypes, libc.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
-        libc.free.argtypes, libc.free.restype = [ctypes.c_void_p], None
+        libc.malloc_trim.argtypes = [ctypes.c_size_t]
+        libc.mallinfo2.restype = _MallocInfo  # since glibc 2.33
     except (AttributeError, OSError):
         return None
     return libc

@@ -68,8 +68,8 @@ def add_network(parser: argparse.ArgumentParser, *, chosen: bool = True) -> None
         help="images that pass through the network at a time (default: %(default)s)")  # fmt: skip
 
 
-def add_search(parser: argparse.ArgumentParser) -> None:
-    """Add what is searched, and over which folds."""
+def add_search(parser: argparse.ArgumentParser, *, max_epochs: int | None = 20) -> None:
+    """Add what is searched, and over which folds; without `max_epochs` the command chooses it."""
     add = parser.add_argument_group("search").add_argument
     add(
         "--layers", type=split_layers, metavar="A,B+C",
@@ -81,8 +81,9 @@ def add_search(parser: argparse.ArgumentParser) -> None:
         "--pooling", type=split_words, default=["avg", "max"], metavar="A,B",
         help="poolings to search: avg, max, avgmax, gem, flatten (default: avg,max)",
     )  # fmt: skip
-    add("--max-epochs", type=at_least(1), default=20, metavar="N",
-        help="passes over the images of what is fine-tuned (default: %(default)s)")  # fmt: skip
+    add("--max-epochs", type=at_least(1), default=max_epochs, metavar="N",
+        help="passes over the images of what is fine-tuned "
+        f"(default: {max_epochs or '20; 8 for the bundled images'})")  # fmt: skip
     add("--cv", type=at_least(2), default=5, metavar="N", help="folds (default: %(default)s)")
     add("--n-jobs", type=int, metavar="N", help="processes; -1 takes every core (default: 1)")
     add("--seed", type=int, default=0, metavar="N", help="of folds and heads (default: 0)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,6 +12,7 @@ from sktransfer.cli.arguments import (
     add_network,
     add_search,
     add_source,
+    at_least,
     split_candidates,
 )
 from sktransfer.cli.output import (
@@ -37,6 +39,8 @@ __all__ = ["HELP", "add_arguments", "compare_images", "run", "save_model"]
 HELP = "compare strategies of transfer on the same folds, and save the winner"
 
 _N_SHOWN = 5
+_N_BUNDLED = 300  # so that the first command ends within minutes
+_MAX_EPOCHS, _MAX_EPOCHS_BUNDLED = 20, 8
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where the winner goes, replacing what is there (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
+        "--report", type=Path, metavar="FILE.html",
+        help="write a page with the table, plots, advice, examples and an audit of the images",
+    )  # fmt: skip
+    parser.add_argument(
+        "--images", type=at_least(2), metavar="N",
+        help=f"compare on N images, drawn at random (default: all; {_N_BUNDLED} of the bundled)",
+    )  # fmt: skip
+    parser.add_argument(
         "--resume", type=Path, metavar="FOLDER",
         help="keep what has been finished in this folder; the same command, started again after an "
         "interruption, goes on where it was",
@@ -60,20 +72,70 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="unlabelled images of a target domain, for candidates that adapt to one",
     )  # fmt: skip
     add_network(parser)
-    add_search(parser)
+    add_search(parser, max_epochs=None)
     add_manner(parser)
 
 
 def run(options: argparse.Namespace) -> None:
     """Compare, save the winner, load it from the file and let it predict a few images."""
     check_writable("--out", options.out)
-    images = load_labelled_images(options.source)
+    if options.report is not None:
+        check_writable("--report", options.report)
+        _check_matplotlib()
+    bundled = options.source is None
+    if options.max_epochs is None:
+        options.max_epochs = _MAX_EPOCHS_BUNDLED if bundled else _MAX_EPOCHS
+    n_images = options.images or (_N_BUNDLED if bundled else None)
+    images = load_labelled_images(options.source).drawn(n_images, options.seed)
     if not options.quiet:
-        say(f"sktransfer: {images.describe()}")
+        say(f"sktransfer: {images.describe()}; {_budget(options)}")
     comparison = compare_images(images, options, options.candidates)
     predictions = _save_and_predict(comparison, images, options.out)
-    report = _as_json if options.json else _as_text
-    print_result(report(comparison, predictions, options.out))
+    if options.report is not None:
+        _write_report(comparison, images, options)
+    if options.json:
+        print_result(_as_json(comparison, predictions, options))
+    else:
+        print_result(_as_text(comparison, images, predictions, options))
+
+
+def _budget(options: argparse.Namespace) -> str:
+    return f"{options.cv} folds, at most {options.max_epochs} epochs of fine-tuning"
+
+
+def _check_matplotlib() -> None:
+    if find_spec("matplotlib") is None:
+        raise ImportError(
+            "--report needs the package matplotlib. Install it with: pip install matplotlib; or "
+            "leave --report out."
+        )
+
+
+def _write_report(
+    comparison: StrategyComparison, images: Images, options: argparse.Namespace
+) -> None:
+    """Look at the images once more, for what a page needs beside the comparison, and write it."""
+    from sktransfer import audit_images, recommend_strategy
+
+    assert images.y is not None
+    network = {
+        "backbone": options.backbone,
+        "weights": options.weights,
+        "image_size": options.image_size,
+        "device": options.device,
+        "batch_size": options.batch_size,
+        "random_state": options.seed,
+    }
+    if not options.quiet:
+        say("sktransfer: writing the report")
+    with whole_file(options.report) as unfinished:
+        comparison.to_html(
+            unfinished,
+            images.X,
+            images.y,
+            audit=audit_images(images.X, images.y, **network),
+            recommendation=recommend_strategy(images.X, images.y, **network),
+        )
 
 
 def compare_images(
@@ -135,17 +197,26 @@ p: of the difference from the best, by a t-test corrected for folds that overlap
 fit, predict: seconds a fold, as if no feature had been kept; search: seconds of the whole grid."""
 
 
-def _as_text(comparison: StrategyComparison, predictions: list[dict[str, Any]], out: Path) -> str:
+def _as_text(
+    comparison: StrategyComparison,
+    images: Images,
+    predictions: list[dict[str, Any]],
+    options: argparse.Namespace,
+) -> str:
     lines = [
+        f"{images.describe()}; {_budget(options)}; network {options.backbone}",
+        "",
         as_table(_shown(comparison.results_), left=("candidate", "best parameters")),
         "",
         _LEGEND,
         f"All images went through the network once, in {comparison.pass_seconds_:.1f} s.",
         "",
         f"Best: {comparison.best_candidate_} ({format_params(comparison.best_params_)})",
-        f"Saved to {out}. Loaded from there, it predicts, of the images it was fitted on:",
+        f"Saved to {options.out}. Loaded from there, it predicts, of the images it was fitted on:",
     ]
     lines += [f"  {p['image']}: {p['predicted']} (label {p['label']})" for p in predictions]
+    if options.report is not None:
+        lines.append(f"The report is in {options.report}.")
     return "\n".join(lines)
 
 
@@ -168,14 +239,17 @@ def _shown(results: pd.DataFrame) -> list[dict[str, str]]:
     ]
 
 
-def _as_json(comparison: StrategyComparison, predictions: list[dict[str, Any]], out: Path) -> str:
+def _as_json(
+    comparison: StrategyComparison, predictions: list[dict[str, Any]], options: argparse.Namespace
+) -> str:
     return as_json(
         {
             "results": comparison.results_.to_dict(orient="records"),
             "fold_scores": comparison.fold_scores_.to_dict(orient="list"),
             "pass_seconds": comparison.pass_seconds_,
             "best": comparison.best_candidate_,
-            "model": out,
+            "model": options.out,
+            "report": options.report,
             "predictions": predictions,
         }
     )

@@ -32,15 +32,35 @@ class Images(NamedTuple):
         of_classes = "" if self.y is None else f" of {len(np.unique(self.y))} classes"
         return f"{len(self.X)} images{of_classes} from {self.source}"
 
+    def drawn(self, n_images: int | None, seed: int) -> Images:
+        """Draw some of the images, in the proportions of their classes; None takes all."""
+        if n_images is None or n_images >= len(self.X):
+            return self
+        from sklearn.model_selection import train_test_split
+
+        everything = np.arange(len(self.X))
+        rows, _ = train_test_split(
+            everything, train_size=n_images, random_state=seed, stratify=self.y
+        )
+        rows = np.sort(rows)
+        return self._replace(
+            X=self.X[rows],
+            y=None if self.y is None else self.y[rows],
+            groups=None if self.groups is None else self.groups[rows],
+            names=[self.names[row] for row in rows],
+            source=f"{self.source} ({n_images} of {len(self.X)}, drawn at random)",
+        )
+
 
 def load_labelled_images(source: Path | None) -> Images:
-    """List the images of a folder of classes or a table with labels; None is the bundled digits."""
+    """List the images of a folder of classes or a table with labels; None is the bundled ones."""
     if source is None:
-        from sktransfer.datasets import load_digit_images
+        from sktransfer.datasets import load_digit_domains
 
-        digits = load_digit_images()
-        names = [f"digit {row}" for row in range(len(digits.X))]
-        return Images(digits.X, digits.y, None, names, "the bundled digits")
+        digits = load_digit_domains()
+        X, y = digits.X_target, digits.y_target
+        names = [f"digit {row}" for row in range(len(X))]
+        return Images(X, y, None, names, "the bundled digits on photographs")
     if source.is_file():
         images = load_images(source)
         if images.y is None:

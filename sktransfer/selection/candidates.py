@@ -121,7 +121,8 @@ def strategy_candidates(
         ),
         **{
             strategy: Candidate(
-                FineTuneClassifier(strategy=strategy, max_epochs=max_epochs, **network)
+                FineTuneClassifier(strategy=strategy, max_epochs=max_epochs, **network),
+                {"lr": [0.001, 0.01]},
             )
             for strategy in ("frozen", "partial", "full", "scratch")
         },

@@ -54,7 +54,9 @@ class Study:
     X, y : images and ndarray of shape (n_images,)
         Labelled images.
     X_target : images or None
-        Unlabelled images of the target domain, for candidates whose `fit` takes them.
+        Images of the target domain, for candidates whose `fit` takes domains.
+    y_target : ndarray of shape (n_target_images,) or None
+        Their labels, if they are what is scored on.
     folds : sequence of (train, test)
         Rows of `X`.
     scoring : str, callable or None
@@ -70,6 +72,7 @@ class Study:
     X: Any
     y: NDArray[Any]
     X_target: Any
+    y_target: NDArray[Any] | None
     folds: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]]
     scoring: str | Callable[..., float] | None
     journal: Journal | None
@@ -195,14 +198,18 @@ def _work(estimator: Any, study: Study, fold: int) -> dict[str, float]:
     what the clock shows, so that candidates are compared as if each had to compute its own.
     """
     train, test = study.folds[fold]
-    X_train, X_test = take(study.X, train), take(study.X, test)
+    X_train = take(study.X, train)
+    if study.y_target is None:
+        X_test, y_test = take(study.X, test), study.y[test]
+    else:
+        X_test, y_test = study.X_target, study.y_target
     stores = _stores_of(estimator)
     fitted = clone(estimator)
     with peak_memory() as peak:
         start, saved = time.perf_counter(), _seconds_saved(stores)
         fit_on(fitted, X_train, study.y[train], study.X_target)
         fit_end, fit_saved = time.perf_counter(), _seconds_saved(stores)
-        score = check_scoring(fitted, study.scoring)(fitted, X_test, study.y[test])
+        score = check_scoring(fitted, study.scoring)(fitted, X_test, y_test)
         end, end_saved = time.perf_counter(), _seconds_saved(stores)
     return {
         "score": float(score),

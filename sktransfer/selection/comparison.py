@@ -13,7 +13,7 @@ from sklearn.model_selection import ParameterGrid
 
 from sktransfer.selection.candidates import Candidate, check_candidates, strategy_candidates
 from sktransfer.selection.cells import Study, fit_on, search_grid
-from sktransfer.selection.folds import check_labels, make_folds
+from sktransfer.selection.folds import check_labels, check_target_labels, make_folds
 from sktransfer.selection.one_pass import pass_once, shared_cache
 from sktransfer.selection.progress import watched
 from sktransfer.selection.results import StrategyComparison, tabulate
@@ -41,6 +41,7 @@ def compare_strategies(
     scoring: str | Callable[..., float] | None = None,
     groups: ArrayLike | None = None,
     X_target: Any = None,
+    y_target: ArrayLike | None = None,
     unlabeled: Any = None,
     backbone: Any = "tiny",
     weights: str | os.PathLike[str] = "default",
@@ -83,8 +84,12 @@ def compare_strategies(
         a fold.
     X_target : images or None, default=None
         Unlabelled images of a target domain. Candidates whose `fit` takes domains learn from all of
-        them in every fold; the others do not see them. Scores are those of labelled images, so they
-        tell what adaptation costs on the source, not what it gains on the target.
+        them in every fold; the others do not see them.
+    y_target : array-like of shape (n_target_images,) or None, default=None
+        Labels of these, for scoring only: each candidate is then fitted on the training part of a
+        fold and scored on the target, not on the test part. To choose settings by them is to peek;
+        they tell what adaptation gains where labels can be had for that. Without them, scores are
+        those of the source.
     unlabeled : object, default=None
         The label of rows of `X` that are such images, in place of `X_target`: ``-1``, for example.
         None takes every label for one.
@@ -138,6 +143,7 @@ batch_size
     """
     X, y, groups, X_target = split_target(X, y, groups, X_target, unlabeled)
     labels = check_labels(X, y)
+    target_labels = check_target_labels(X_target, y_target)
     folds = make_folds(cv, labels, groups, random_state)
     kept = None if resume is None else Path(resume)
     journal = None if kept is None else Journal(kept / "results")
@@ -153,28 +159,33 @@ batch_size
             image_size=image_size,
             device=device,
             batch_size=batch_size,
-            cache=store,
+            cache=cache,
             random_state=random_state,
         )
-        chosen = check_candidates(candidates, presets)
+        chosen = {
+            name: candidate._replace(estimator=_moved(candidate.estimator, cache, store))
+            for name, candidate in check_candidates(candidates, presets).items()
+        }
         study = Study(
             X=X,
             y=labels,
             X_target=X_target,
+            y_target=target_labels,
             folds=folds,
             scoring=scoring,
             journal=journal,
-            key="" if journal is None else _digest(X, labels, X_target, image_shape),
+            key="" if journal is None else _digest(X, labels, X_target, target_labels, image_shape),
             finished=Path(scratch, "finished"),
         )
         passed = pass_once(X, chosen, journal=journal, key=study.key, verbose=verbose)
         searches = _search_all(chosen, study, n_jobs, verbose)
-        results, fold_scores = tabulate(searches, folds, passed)
+        results, fold_scores = tabulate(searches, study, passed)
         winner = searches[results["candidate"].iloc[0]]
         best = clone(winner.estimator).set_params(**winner.best_params_)
         fit_on(best, X, labels, study.X_target)
-    for estimator in (best, *(search.estimator for search in searches.values())):
-        _replace_cache(estimator, store, cache)
+    best = _keep_in(best, store, cache)
+    for search in searches.values():
+        search.set_params(estimator=_moved(search.estimator, store, cache))
     return StrategyComparison(results, fold_scores, best, searches, passed.seconds)
 
 
@@ -193,15 +204,20 @@ def _search_all(
     return searches
 
 
-def _digest(X: Any, labels: Any, X_target: Any, image_shape: ImageShape) -> str:
-    parts = [digest_of_images(X, image_shape), str(joblib.hash(labels))]
+def _digest(X: Any, labels: Any, X_target: Any, target_labels: Any, image_shape: ImageShape) -> str:
+    parts = [digest_of_images(X, image_shape), str(joblib.hash((labels, target_labels)))]
     if X_target is not None:
         parts.append(digest_of_images(X_target, image_shape))
     return " ".join(parts)
 
 
-def _replace_cache(estimator: Any, before: Any, after: Any) -> None:
-    """Let an estimator keep features where the user wants them, not where the comparison did."""
+def _moved(estimator: Any, before: Any, after: Any) -> Any:
+    """Copy an unfitted estimator, and let the copy keep features elsewhere."""
+    return _keep_in(clone(estimator), before, after)
+
+
+def _keep_in(estimator: Any, before: Any, after: Any) -> Any:
+    """Let an estimator that keeps features in one place keep them in another."""
     params = estimator.get_params(deep=True)
-    caches = [name for name, value in params.items() if name.split("__")[-1] == "cache"]
-    estimator.set_params(**{name: after for name in caches if params[name] == before})
+    caches = [name for name in params if name.split("__")[-1] == "cache"]
+    return estimator.set_params(**{name: after for name in caches if params[name] == before})

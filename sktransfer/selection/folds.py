@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["check_labels", "make_folds"]
+__all__ = ["check_labels", "check_target_labels", "make_folds"]
 
 
 def check_labels(X: Any, y: ArrayLike) -> NDArray[Any]:
@@ -31,6 +31,23 @@ def check_labels(X: Any, y: ArrayLike) -> NDArray[Any]:
         raise ValueError(
             f"y holds a single class, {classes.tolist()[0]!r}; a comparison needs two or more."
         )
+    return labels
+
+
+def check_target_labels(X_target: Any, y_target: ArrayLike | None) -> NDArray[Any] | None:
+    """Return the labels of the target, which only score, as an array; None if there are none.
+
+    Raises
+    ------
+    ValueError
+        If there are labels and no images, or not as many.
+    """
+    if y_target is None:
+        return None
+    if X_target is None:
+        raise ValueError("y_target is given without images. Pass X_target, or unlabeled, too.")
+    labels: NDArray[Any] = np.asarray(column_or_1d(y_target))
+    check_consistent_length(X_target, labels)
     return labels
 
 

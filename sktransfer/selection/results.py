@@ -14,7 +14,7 @@ from sktransfer.selection.significance import corrected_paired_ttest
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     import pandas as pd
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sklearn.model_selection import GridSearchCV
 
     from sktransfer.plotting import StrategyComparisonDisplay
-    from sktransfer.selection.advice import Recommendation
+    from sktransfer.selection.cells import Study
     from sktransfer.selection.one_pass import Pass
 
 __all__ = ["StrategyComparison", "tabulate"]
@@ -48,7 +48,7 @@ class StrategyComparison:
             Over the folds.
         ``p_value``
             Of the difference from the first row, by the corrected paired t-test; NaN in the first
-            row.
+            row, and in all if `y_target` was scored on, which is the same in every fold.
         ``n_settings``
             How many settings the grid held.
         ``fit_seconds``, ``predict_seconds``
@@ -123,49 +123,33 @@ class StrategyComparison:
         return StrategyComparisonDisplay.from_comparison(self, ax=ax)
 
     def to_html(
-        self,
-        path: str | os.PathLike[str],
-        X: Any = None,
-        y: ArrayLike | None = None,
-        *,
-        audit: pd.DataFrame | None = None,
-        recommendation: Recommendation | None = None,
+        self, path: str | os.PathLike[str], X: Any = None, y: ArrayLike | None = None, **more: Any
     ) -> Path:
-        """Write what was found as one HTML file, which holds all that it shows.
+        """Write a report: one file that holds everything it shows, to be sent and opened anywhere.
 
         Parameters
         ----------
         path : str or path
             Of the file; one that is there is replaced.
         X, y : images and array-like of shape (n_images,), default=None
-            Those that were compared on; with them the report also shows what the winner gets right
-            and wrong, where it looks, and what the features tell.
-        audit : DataFrame, default=None
-            As :func:`~sktransfer.audit_images` returns it.
-        recommendation : Recommendation, default=None
-            As :func:`~sktransfer.recommend_strategy` returns it.
+            Those that were compared on. With them the report also shows examples, what the features
+            tell, and where the winner looks; this fits it again.
+        **more
+            `audit`, `recommendation` and `title`, as in
+            :func:`~sktransfer.selection.report.render_report`.
 
         Returns
         -------
         Path
             Of the file.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        ValueError
-            If `X` is given without `y`, or they have different lengths.
         """
         from sktransfer.selection.report import render_report
 
-        return render_report(self, path, X=X, y=y, audit=audit, recommendation=recommendation)
+        return render_report(self, path, X=X, y=y, **more)
 
 
 def tabulate(
-    searches: Mapping[str, GridSearchCV],
-    folds: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]],
-    passed: Pass,
+    searches: Mapping[str, GridSearchCV], study: Study, passed: Pass
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Make the two tables of a :class:`StrategyComparison` from its searches.
 
@@ -173,7 +157,8 @@ def tabulate(
     ----------
     searches : mapping of str to GridSearchCV
         As returned by `sktransfer.selection.cells.search_grid`.
-    folds : sequence of (train, test)
+    study : Study
+        On which they were made.
     passed : Pass
         Whose memory counts for those that use features.
 
@@ -183,6 +168,7 @@ def tabulate(
     """
     import pandas as pd
 
+    folds = study.folds
     measured = {name: _of_folds(search, len(folds)) for name, search in searches.items()}
     scores = {name: cell["score"] for name, cell in measured.items()}
     order = sorted(searches, key=lambda name: -scores[name].mean())  # stable: of equals, the first
@@ -190,9 +176,10 @@ def tabulate(
     rows = []
     for name in order:
         search, cells = searches[name], measured[name]
-        p_value = corrected_paired_ttest(
-            scores[order[0]] - scores[name], n_train=n_train, n_test=n_test
-        )
+        difference = scores[order[0]] - scores[name]
+        p_value = corrected_paired_ttest(difference, n_train=n_train, n_test=n_test)
+        if name == order[0] or study.y_target is not None:
+            p_value = float("nan")  # nothing to compare with; or folds that share their test images
         strategy = strategy_of(clone(search.estimator).set_params(**search.best_params_))
         peak = cells["peak_memory_bytes"].max()
         rows.append(
@@ -202,7 +189,7 @@ def tabulate(
                 "best_params": search.best_params_,
                 "score_mean": float(cells["score"].mean()),
                 "score_std": float(cells["score"].std()),
-                "p_value": float("nan") if name == order[0] else p_value,
+                "p_value": p_value,
                 "n_settings": len(search.cv_results_["params"]),
                 "fit_seconds": float(cells["fit_seconds"].mean()),
                 "predict_seconds": float(cells["predict_seconds"].mean()),

@@ -16,10 +16,13 @@ def test_compare_prints_a_table_and_predicts_from_the_file_it_saved(folder, caps
     assert main(["compare", "digits", "--out", "model.joblib", *QUICK]) == 0
     captured = capsys.readouterr()
     lines = captured.out.splitlines()
-    assert lines[0].split()[:5] == ["candidate", "score", "spread", "p", "settings"]
-    assert {line[:12] for line in lines[1:3]} == {"raw pixels +", "features + S"}
+    assert lines[0] == (
+        "16 images of 2 classes from digits; 2 folds, at most 20 epochs of fine-tuning; network tiny"
+    )
+    assert lines[2].split()[:5] == ["candidate", "score", "spread", "p", "settings"]
+    assert {line[:12] for line in lines[3:5]} == {"raw pixels +", "features + S"}
     scores = [
-        float(line[len("raw pixels + logistic regression") :].split()[0]) for line in lines[1:3]
+        float(line[len("raw pixels + logistic regression") :].split()[0]) for line in lines[3:5]
     ]
     assert scores == sorted(scores, reverse=True)
     assert scores[0] > 0.9
@@ -68,11 +71,13 @@ def test_without_a_folder_the_bundled_digits_are_compared_with_the_options_given
     out = str(tmp_path / "model.joblib")
     words = "--backbone resnet18 --weights IMAGENET1K_V1 --device cpu --layers layer3,layer3+-1 "
     words += "--pooling gem --cv 3 --n-jobs 2 --batch-size 8 --seed 4 --quiet --candidates forest,pixels "
-    words += "--resume kept --image-size 64 --out"
+    words += "--resume kept --image-size 64 --images 200 --max-epochs 3 --out"
     assert main(["compare", *words.split(), out]) == 1
     assert capsys.readouterr().err == "sktransfer: error: enough seen\n"
     assert asked == {
-        "n_images": 1797,
+        "n_images": 200,
+        "X_target": None,
+        "max_epochs": 3,
         "candidates": ["features + random forest", "raw pixels + logistic regression"],
         "groups": None,
         "image_size": 64,
@@ -88,6 +93,54 @@ def test_without_a_folder_the_bundled_digits_are_compared_with_the_options_given
         "random_state": 4,
         "verbose": 0,
     }
+
+
+@pytest.mark.parametrize(
+    ("source", "n_images", "max_epochs"), [([], 300, 8), (["digits"], 16, 20)]
+)
+def test_the_budget_is_said_and_smaller_for_the_bundled_images(
+    folder, monkeypatch, capsys, source, n_images, max_epochs
+):
+    asked = {}
+
+    def compare_strategies(X, y, **options):
+        asked.update(options, n_images=len(X), n_classes=len(set(y)))
+        raise ValueError("enough seen")
+
+    monkeypatch.setattr(sktransfer.selection, "compare_strategies", compare_strategies)
+    main(["compare", *source])
+    assert (asked["n_images"], asked["max_epochs"]) == (n_images, max_epochs)
+    said = capsys.readouterr().err
+    assert f"sktransfer: {n_images} images of {asked['n_classes']} classes" in said
+    assert f"5 folds, at most {max_epochs} epochs of fine-tuning" in said
+
+
+def test_images_of_another_domain_are_handed_on_without_labels(folder, monkeypatch):
+    asked = {}
+
+    def compare_strategies(X, y, **options):
+        asked.update(options)
+        raise ValueError("enough seen")
+
+    monkeypatch.setattr(sktransfer.selection, "compare_strategies", compare_strategies)
+    main(["compare", "digits", "--target", "digits/one", "--quiet"])
+    assert len(asked["X_target"]) == 8
+    assert asked["X_target"][0] == "digits/one/0001.png"
+
+
+def test_a_report_is_written_beside_the_table(folder, capsys):
+    words = ["--out", "m.joblib", "--report", "page.html", "--quiet"]
+    assert main(["compare", "digits", *words, *QUICK]) == 0
+    assert capsys.readouterr().out.endswith("The report is in page.html.\n")
+    page = (folder / "page.html").read_text(encoding="utf-8")
+    assert "features + SVM" in page
+    assert page.rstrip().endswith("</html>")
+
+
+def test_a_report_without_matplotlib_is_refused_before_the_work(folder, monkeypatch, error_line):
+    monkeypatch.setattr("sktransfer.cli.compare.find_spec", lambda name: None)
+    assert main(["compare", "digits", "--report", "page.html"]) == 1
+    assert "pip install matplotlib; or leave --report out." in error_line()
 
 
 def test_a_missing_folder_is_one_line_and_code_1(folder, error_line):

@@ -1,5 +1,6 @@
 import pickle
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -322,6 +323,23 @@ def test_rows_marked_as_unlabelled_are_the_target(few):
     assert Adapted.seen == 2 * [(66, 12)] + [(120, 12)]
 
 
+def test_labels_of_the_target_are_what_is_scored_on(few):
+    X, y = few
+    guess = {"guess": _dummy("most_frequent")}
+    seven = np.full(20, 7)
+    compare = partial(compare_strategies, X, np.where(y > 2, 7, y), candidates=guess, cv=3)
+    results = compare(X_target=X[:20], y_target=seven).results_
+    assert results["score_mean"].tolist() == [1.0]
+    assert results["p_value"].isna().all()
+    assert compare(X_target=X[:20], y_target=seven - 7).results_["score_mean"].tolist() == [0.0]
+    assert 0.5 < compare(X_target=X[:20]).results_["score_mean"][0] < 0.9
+
+
+def test_labels_of_a_target_without_images_are_refused(few):
+    with pytest.raises(ValueError, match="y_target is given without images"):
+        compare_strategies(*few, y_target=[1, 2])
+
+
 def test_a_target_that_is_given_twice_or_not_there_is_refused(few):
     X, y = few
     with pytest.raises(ValueError, match="X_target and unlabeled=-1 are both given"):
@@ -336,6 +354,14 @@ def test_a_comparison_draws_itself(comparison):
     shown = " ".join(text.get_text() for text in display.ax_.texts)
     assert all(name in shown for name in FEATURES)
     pyplot.close(display.figure_)
+
+
+def test_candidates_of_your_own_keep_features_where_the_comparison_is_kept(few, tmp_path):
+    own = Pipeline([("net", DeepFeatureTransformer("tiny")), ("head", DummyClassifier())])
+    comparison = compare_strategies(*few, candidates={"own": own}, cv=2, resume=tmp_path / "kept")
+    assert list((tmp_path / "kept" / "features").glob("*.sqlite"))
+    after = (own, comparison.best_estimator_, comparison.searches_["own"].estimator)
+    assert {model.get_params()["net__cache"] for model in after} == {"memory"}
 
 
 def test_names_choose_from_the_ready_made_candidates(few):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sklearn.model_selection import GridSearchCV
 
     from sktransfer.plotting import StrategyComparisonDisplay
+    from sktransfer.selection.advice import Recommendation
     from sktransfer.selection.cells import Study
     from sktransfer.selection.one_pass import Pass
 
@@ -123,29 +124,43 @@ class StrategyComparison:
         return StrategyComparisonDisplay.from_comparison(self, ax=ax)
 
     def to_html(
-        self, path: str | os.PathLike[str], X: Any = None, y: ArrayLike | None = None, **more: Any
+        self,
+        path: str | os.PathLike[str],
+        X: Any = None,
+        y: ArrayLike | None = None,
+        *,
+        audit: pd.DataFrame | None = None,
+        recommendation: Recommendation | None = None,
     ) -> Path:
-        """Write a report: one file that holds everything it shows, to be sent and opened anywhere.
+        """Write what was found as one HTML file, which holds all that it shows.
 
         Parameters
         ----------
         path : str or path
             Of the file; one that is there is replaced.
         X, y : images and array-like of shape (n_images,), default=None
-            Those that were compared on. With them the report also shows examples, what the features
-            tell, and where the winner looks; this fits it again.
-        **more
-            `audit`, `recommendation` and `title`, as in
-            :func:`~sktransfer.selection.report.render_report`.
+            Those that were compared on; with them the report also shows what the winner gets right
+            and wrong, where it looks, and what the features tell.
+        audit : DataFrame, default=None
+            As :func:`~sktransfer.audit_images` returns it.
+        recommendation : Recommendation, default=None
+            As :func:`~sktransfer.recommend_strategy` returns it.
 
         Returns
         -------
         Path
             Of the file.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If `X` is given without `y`, or they have different lengths.
         """
         from sktransfer.selection.report import render_report
 
-        return render_report(self, path, X=X, y=y, **more)
+        return render_report(self, path, X=X, y=y, audit=audit, recommendation=recommendation)
 
 
 def tabulate(

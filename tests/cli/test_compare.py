@@ -128,6 +128,7 @@ def test_images_of_another_domain_are_handed_on_without_labels(folder, monkeypat
     assert asked["X_target"][0] == "digits/one/0001.png"
 
 
+@pytest.mark.slow
 def test_a_report_is_written_beside_the_table(folder, capsys):
     words = ["--out", "m.joblib", "--report", "page.html", "--quiet"]
     assert main(["compare", "digits", *words, *QUICK]) == 0

@@ -95,9 +95,7 @@ def test_without_a_folder_the_bundled_digits_are_compared_with_the_options_given
     }
 
 
-@pytest.mark.parametrize(
-    ("source", "n_images", "max_epochs"), [([], 300, 8), (["digits"], 16, 20)]
-)
+@pytest.mark.parametrize(("source", "n_images", "max_epochs"), [([], 300, 8), (["digits"], 16, 20)])
 def test_the_budget_is_said_and_smaller_for_the_bundled_images(
     folder, monkeypatch, capsys, source, n_images, max_epochs
 ):

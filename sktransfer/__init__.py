@@ -6,7 +6,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sktransfer.adaptation import UnsupervisedScorer, proxy_a_distance
+    from sktransfer.adaptation import (
+        DANNClassifier,
+        DeepCORALClassifier,
+        MMDClassifier,
+        UnsupervisedScorer,
+        proxy_a_distance,
+    )
     from sktransfer.backbones import BackboneSpec, list_backbones, register_backbone
     from sktransfer.features import DeepFeatureTransformer
     from sktransfer.finetuning import FineTuneClassifier, FineTuneRegressor
@@ -32,12 +38,15 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BackboneSpec",
+    "DANNClassifier",
+    "DeepCORALClassifier",
     "DeepFeatureTransformer",
     "EmbeddingDisplay",
     "FeatureLearningCurveDisplay",
     "FineTuneClassifier",
     "FineTuneRegressor",
     "LayerSweepDisplay",
+    "MMDClassifier",
     "Recommendation",
     "SaliencyDisplay",
     "SaliencyMaps",
@@ -59,12 +68,15 @@ __all__ = [
 # Where each name lives. Importing torch takes seconds, so it waits for the first use.
 _HOMES = {
     "BackboneSpec": "sktransfer.backbones",
+    "DANNClassifier": "sktransfer.adaptation",
+    "DeepCORALClassifier": "sktransfer.adaptation",
     "DeepFeatureTransformer": "sktransfer.features",
     "EmbeddingDisplay": "sktransfer.plotting",
     "FeatureLearningCurveDisplay": "sktransfer.plotting",
     "FineTuneClassifier": "sktransfer.finetuning",
     "FineTuneRegressor": "sktransfer.finetuning",
     "LayerSweepDisplay": "sktransfer.plotting",
+    "MMDClassifier": "sktransfer.adaptation",
     "Recommendation": "sktransfer.selection",
     "SaliencyDisplay": "sktransfer.plotting",
     "SaliencyMaps": "sktransfer.saliency",

@@ -1,6 +1,14 @@
 """Domain adaptation: labelled source images, unlabelled target images, one model for both."""
 
+from sktransfer.adaptation.dann import DANNClassifier
+from sktransfer.adaptation.discrepancy import DeepCORALClassifier, MMDClassifier
 from sktransfer.adaptation.distance import proxy_a_distance
 from sktransfer.adaptation.scorers import UnsupervisedScorer
 
-__all__ = ["UnsupervisedScorer", "proxy_a_distance"]
+__all__ = [
+    "DANNClassifier",
+    "DeepCORALClassifier",
+    "MMDClassifier",
+    "UnsupervisedScorer",
+    "proxy_a_distance",
+]

@@ -47,8 +47,9 @@ class Domains:
 
     @property
     def source_labels(self) -> NDArray[Any]:
-        """Labels of the source rows."""
-        return self.labels[self.is_source]
+        """Labels of the source rows; of the type that they have among themselves."""
+        labels = self.labels[self.is_source]
+        return _own_type(labels) if labels.dtype.kind == "O" else labels
 
 
 def split_domains(y: Any, sample_domain: Any = None, *, unlabeled: Any = -1) -> Domains:
@@ -159,6 +160,14 @@ def _check_both(
         f"whose label is unlabeled={unlabeled!r} are of the target; domains can also be told by "
         "sample_domain. Adaptation needs rows of both."
     )
+
+
+def _own_type(labels: NDArray[Any]) -> NDArray[Any]:
+    """Turn an object array of equal types into an array of this type."""
+    if len({type(label) for label in labels}) != 1:
+        return labels
+    own = np.array(labels.tolist())
+    return own if own.dtype.kind in "biuf" else labels
 
 
 def _is_nan(value: Any) -> bool:

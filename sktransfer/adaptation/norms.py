@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -16,13 +15,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BatchNormMode",
-    "DomainBatchNorm",
+    "DomainNorm",
     "DomainSwitch",
+    "SourceStatistics",
+    "join_batchnorms",
     "kept_statistics",
+    "set_statistics",
     "split_batchnorms",
 ]
 
 BatchNormMode: TypeAlias = Literal["joint", "separate", "per_domain"]
+SourceStatistics: TypeAlias = dict[str, tuple[Tensor, Tensor]]
+"""Running mean and variance of the source, by the path of a BatchNorm."""
 
 
 @dataclass
@@ -34,30 +38,26 @@ class DomainSwitch:
     n_source : int or None, default=None
         In training, how many rows, the first ones, are of the source; None takes the batch for one.
     domain : {"source", "target"}, default="target"
-        In prediction, whose statistics a norm with statistics for each domain takes.
+        Of a batch that is one: whose statistics a norm with statistics for each domain takes.
     """
 
     n_source: int | None = None
     domain: Literal["source", "target"] = "target"
 
 
-class DomainBatchNorm(_BatchNorm):
-    """A BatchNorm of any number of axes that normalises each domain of a batch by itself.
-
-    Weight, bias, running mean and running variance have the names and meaning of the BatchNorm in
-    whose place it stands, so a state dict of the plain network loads into it and back. The running
-    statistics are those of the target, or with `per_domain` False of both domains in turn, as they
-    become where a network sees first one half and then the other.
+class DomainNorm(nn.Module):
+    """A BatchNorm that normalises each domain of a batch by itself, while a network is trained.
 
     Parameters
     ----------
-    norm : nn.BatchNorm1d, nn.BatchNorm2d or nn.BatchNorm3d
-        Whose parameters and statistics are taken over.
+    norm : BatchNorm of any number of axes, or of a class derived from it
+        Whose weight and bias belong to both domains. Its running statistics are those of the target,
+        or with `per_domain` False of both domains in turn, as they become where a network sees first
+        one half and then the other.
     switch : DomainSwitch
         Shared by all norms of the network.
     per_domain : bool
-        Whether the source has running statistics of its own, after Chang et al. [1]_; weight and
-        bias belong to both.
+        Whether the source has running statistics of its own, after Chang et al. [1]_.
 
     References
     ----------
@@ -66,37 +66,37 @@ class DomainBatchNorm(_BatchNorm):
     """
 
     def __init__(self, norm: _BatchNorm, switch: DomainSwitch, *, per_domain: bool) -> None:
-        super().__init__(norm.num_features, norm.eps, norm.momentum, norm.affine)
-        self.weight, self.bias = norm.weight, norm.bias
-        self.load_state_dict(norm.state_dict())
-        self.training = norm.training
-        self.switch = switch
-        self.per_domain = per_domain
+        super().__init__()
+        self.norm, self.switch, self.per_domain = norm, switch, per_domain
         if per_domain:
-            self.register_buffer("source_mean", self.running_mean.clone(), persistent=True)  # type: ignore[union-attr]
-            self.register_buffer("source_var", self.running_var.clone(), persistent=True)  # type: ignore[union-attr]
-
-    def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002 - torch's name
-        pass
+            for name in ("running_mean", "running_var"):
+                value = getattr(norm, name)
+                self.register_buffer(f"source_{name}", value.clone())
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise a batch; see `DomainSwitch` for which rows are of which domain."""
         n_source = self.switch.n_source
-        if self.training and n_source is not None:
-            source = self._normalised(x[:n_source], of_source=True)
-            return torch.cat([source, self._normalised(x[n_source:], of_source=False)])
-        return self._normalised(x, of_source=self.switch.domain == "source")
+        if n_source is None or not self.norm.training:
+            return self._normalised(x, of_source=self.switch.domain == "source")
+        source = self._normalised(x[:n_source], of_source=True)
+        return torch.cat([source, self._normalised(x[n_source:], of_source=False)])
 
     def _normalised(self, x: Tensor, *, of_source: bool) -> Tensor:
-        own = self.per_domain and of_source
-        mean = cast("Tensor", self.source_mean) if own else self.running_mean
-        var = cast("Tensor", self.source_var) if own else self.running_var
-        momentum = 0.1 if self.momentum is None else self.momentum
-        return F.batch_norm(x, mean, var, self.weight, self.bias, self.training, momentum, self.eps)
+        if not (self.per_domain and of_source):
+            normalised: Tensor = self.norm(x)
+            return normalised
+        buffers = self.norm._buffers
+        own = {name: buffers[name] for name in ("running_mean", "running_var")}
+        try:
+            buffers.update({name: self._buffers[f"source_{name}"] for name in own})
+            normalised = self.norm(x)
+        finally:
+            buffers.update(own)
+        return normalised
 
 
 def split_batchnorms(module: nn.Module, mode: BatchNormMode) -> DomainSwitch:
-    """Put a `DomainBatchNorm` in the place of every BatchNorm, in place, unless `mode` is "joint".
+    """Put every BatchNorm into a `DomainNorm`, in place, unless `mode` is "joint".
 
     Parameters
     ----------
@@ -118,17 +118,45 @@ def split_batchnorms(module: nn.Module, mode: BatchNormMode) -> DomainSwitch:
     --------
     >>> net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
     >>> switch = split_batchnorms(net, "per_domain")
-    >>> [name for name, _ in net.named_buffers()]
-    ['1.running_mean', '1.running_var', '1.num_batches_tracked', '1.source_mean', '1.source_var']
+    >>> type(net[1]).__name__
+    'DomainNorm'
+    >>> list(join_batchnorms(net)), type(net[1]).__name__
+    (['1'], 'BatchNorm1d')
     """
     switch = DomainSwitch()
     if mode != "joint":
         for parent in list(module.modules()):
             for name, child in list(parent.named_children()):
-                if isinstance(child, _BatchNorm) and child.track_running_stats:
-                    norm = DomainBatchNorm(child, switch, per_domain=mode == "per_domain")
+                if isinstance(child, _BatchNorm) and child.running_mean is not None:
+                    norm = DomainNorm(child, switch, per_domain=mode == "per_domain")
                     setattr(parent, name, norm)
     return switch
+
+
+def join_batchnorms(module: nn.Module) -> SourceStatistics:
+    """Take every BatchNorm out of its `DomainNorm`, in place, and return the source's statistics.
+
+    The network is then the plain one again, with the statistics of the target where each domain has
+    its own.
+    """
+    found: SourceStatistics = {}
+    for path, part in list(module.named_modules()):
+        if isinstance(part, DomainNorm):
+            parent, _, name = path.rpartition(".")
+            setattr(module.get_submodule(parent), name, part.norm)
+            if part.per_domain:
+                mean, var = part._buffers["source_running_mean"], part._buffers["source_running_var"]
+                assert mean is not None
+                assert var is not None
+                found[path] = (mean.detach().cpu(), var.detach().cpu())
+    return found
+
+
+def set_statistics(module: nn.Module, statistics: SourceStatistics) -> None:
+    """Give the BatchNorms of a plain network other running statistics, in place."""
+    for path, (mean, var) in statistics.items():
+        norm = module.get_submodule(path)
+        norm.load_state_dict({"running_mean": mean, "running_var": var}, strict=False)
 
 
 @contextmanager

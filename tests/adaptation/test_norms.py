@@ -2,7 +2,12 @@ import pytest
 import torch
 from torch import nn
 
-from sktransfer.adaptation.norms import DomainBatchNorm, kept_statistics, split_batchnorms
+from sktransfer.adaptation.norms import (
+    join_batchnorms,
+    kept_statistics,
+    set_statistics,
+    split_batchnorms,
+)
 
 
 def network():
@@ -42,8 +47,9 @@ def test_separate_keeps_the_statistics_of_two_passes_one_after_the_other(halves)
     net.train()(torch.cat(halves))
     for half in halves:
         plain.train()(half)
-    torch.testing.assert_close(net[4].running_mean, plain[4].running_mean)
-    torch.testing.assert_close(net.eval()(halves[0]), plain.eval()(halves[0]))
+    assert join_batchnorms(net) == {}
+    for name, value in plain.state_dict().items():
+        torch.testing.assert_close(net.state_dict()[name], value)
 
 
 def test_per_domain_predicts_with_the_statistics_of_the_domain_that_is_named(halves):
@@ -58,14 +64,37 @@ def test_per_domain_predicts_with_the_statistics_of_the_domain_that_is_named(hal
     torch.testing.assert_close(net(halves[1]), source.eval()(halves[1]))
 
 
-def test_a_state_of_the_plain_network_fits_the_split_one_and_its_parameters_are_shared():
+def test_the_joined_network_is_plain_and_predicts_for_either_domain(halves):
+    net, source, target = network(), network(), network()
+    names = set(net.state_dict())
+    split_batchnorms(net, "per_domain").n_source = 6
+    net.train()(torch.cat(halves))
+    source.train()(halves[0])
+    target.train()(halves[1])
+    statistics = join_batchnorms(net)
+    assert set(net.state_dict()) == names
+    torch.testing.assert_close(net.eval()(halves[1]), target.eval()(halves[1]))
+    set_statistics(net, statistics)
+    torch.testing.assert_close(net(halves[1]), source.eval()(halves[1]))
+
+
+def test_a_norm_of_a_derived_class_keeps_what_it_does_besides():
+    class WithReLU(nn.BatchNorm1d):
+        def forward(self, x):
+            return super().forward(x).relu()
+
+    net = nn.Sequential(nn.Identity(), WithReLU(3))
+    split_batchnorms(net, "per_domain").n_source = 4
+    assert net.train()(torch.randn(8, 3)).min() == 0
+
+
+def test_weight_and_bias_stay_the_same_objects_and_get_the_gradient_of_both_domains(halves):
     net = network()
     weight = net[1].weight
-    names = set(net.state_dict())
-    split_batchnorms(net, "separate")
-    assert isinstance(net[1], DomainBatchNorm)
-    assert net[1].weight is weight
-    assert set(net.state_dict()) == names
+    split_batchnorms(net, "separate").n_source = 6
+    net.train()(torch.cat(halves)).square().sum().backward()
+    assert net[1].norm.weight is weight
+    assert weight.grad.abs().min() > 0
 
 
 def test_kept_statistics_normalise_by_the_batch_and_leave_no_trace(halves):

@@ -126,9 +126,7 @@ class Watch:
         return self.n_recoveries <= self.max_recoveries
 
 
-def _everything(
-    network: nn.Module, optimizers: list[torch.optim.Optimizer]
-) -> dict[str, Tensor]:
+def _everything(network: nn.Module, optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
     """Copy all that the optimisers can change, and all buffers."""
     states = [snapshot(network, optimizer) for optimizer in optimizers]
     return {name: value for state in states for name, value in state.items()}

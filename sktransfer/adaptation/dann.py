@@ -63,6 +63,7 @@ class DANNClassifier(AdaptedClassifier):
     bottleneck : int or None, default=256
         Width of a layer, with BatchNorm and ReLU, between features and heads. None leaves it out.
     {shared}
+
     References
     ----------
     .. [1] Ganin et al., "Domain-adversarial training of neural networks", JMLR 17(59), 2016.
@@ -201,7 +202,9 @@ class DANNClassifier(AdaptedClassifier):
 
     def _two_heads(self, n_domains: int) -> TwoHeads:
         check_choice("algorithm", self.algorithm, ("reversal", "alternating"))
-        check_number("lambda_max", self.lambda_max, 0, math.inf, "how strongly to adapt", closed=True)
+        check_number(
+            "lambda_max", self.lambda_max, 0, math.inf, "how strongly to adapt", closed=True
+        )
         return TwoHeads(
             self.head,
             self.bottleneck,

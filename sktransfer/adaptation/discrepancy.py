@@ -121,7 +121,9 @@ class DiscrepancyClassifier(AdaptedClassifier):
         return float(self.lambda_max)
 
     def _two_heads(self, n_domains: int) -> TwoHeads:
-        check_number("lambda_max", self.lambda_max, 0, math.inf, "how strongly to adapt", closed=True)
+        check_number(
+            "lambda_max", self.lambda_max, 0, math.inf, "how strongly to adapt", closed=True
+        )
         return TwoHeads(self.head, self.bottleneck, self.dropout, None, n_domains)
 
 
@@ -146,6 +148,7 @@ class DeepCORALClassifier(DiscrepancyClassifier):
         Width of a layer, with BatchNorm and ReLU, between features and head, whose output is
         aligned. None aligns the features themselves.
     {shared}
+
     References
     ----------
     .. [1] Sun, Saenko, "Deep CORAL: correlation alignment for deep domain adaptation", ECCV
@@ -185,6 +188,7 @@ class MMDClassifier(DiscrepancyClassifier):
         Width of a layer, with BatchNorm and ReLU, between features and head, whose output is
         aligned. None aligns the features themselves.
     {shared}
+
     References
     ----------
     .. [1] Long, Cao, Wang, Jordan, "Learning transferable features with deep adaptation networks",

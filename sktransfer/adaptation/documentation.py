@@ -8,7 +8,7 @@ __all__ = ["documented"]
 
 _Class = TypeVar("_Class", bound=type)
 
-PARAMETERS: Final = '''\
+PARAMETERS: Final = """\
     batch_norm : {"joint", "separate", "per_domain"}, default="separate"
         What BatchNorm, where it trains, does with the two halves of a batch: it normalises them as
         one; or each by itself, and predicts with running statistics of both; or the same, and
@@ -128,7 +128,7 @@ PARAMETERS: Final = '''\
         If the training collapsed (the features became the same for all rows, the label loss went
         back to chance, or a loss became NaN) and went back to its last good state, with half of
         lambda and rates. No label of the target plays a part in this.
-'''
+"""
 
 
 def documented(cls: _Class) -> _Class:

@@ -279,7 +279,9 @@ class AdaptedClassifier(
         """Check what is not a matter of training, and gather all parameters."""
         check_choice("batch_norm", self.batch_norm, ("joint", "separate", "per_domain"))
         check_choice("pixel_norm", self.pixel_norm, ("weights", "per_domain"))
-        check_number("lambda_gamma", self.lambda_gamma, 0, 1e9, "how early lambda rises", closed=True)
+        check_number(
+            "lambda_gamma", self.lambda_gamma, 0, 1e9, "how early lambda rises", closed=True
+        )
         check_number("dropout", self.dropout, 0, 0.99, "what is left out", closed=True)
         check_number("label_smoothing", self.label_smoothing, 0, 1, "a probability", closed=True)
         if self.bottleneck is not None:

@@ -145,7 +145,10 @@ def join_batchnorms(module: nn.Module) -> SourceStatistics:
             parent, _, name = path.rpartition(".")
             setattr(module.get_submodule(parent), name, part.norm)
             if part.per_domain:
-                mean, var = part._buffers["source_running_mean"], part._buffers["source_running_var"]
+                mean, var = (
+                    part._buffers["source_running_mean"],
+                    part._buffers["source_running_var"],
+                )
                 assert mean is not None
                 assert var is not None
                 found[path] = (mean.detach().cpu(), var.detach().cpu())

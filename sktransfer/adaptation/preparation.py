@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Prepared", "prepare", "rows_to_train_on"]
 
+
 @dataclass(frozen=True, eq=False)
 class Prepared:
     """Inputs of all rows.
@@ -108,7 +109,9 @@ def prepare(
     ]
     views = [_joined(view) for view in zip(*(inputs.views for inputs in found), strict=True)]
     starts = np.cumsum([0, *map(len, parts)])
-    failed = [int(s) + row for s, inputs in zip(starts, found, strict=False) for row in inputs.failed]
+    failed = [
+        int(s) + row for s, inputs in zip(starts, found, strict=False) for row in inputs.failed
+    ]
     return Prepared(views, augmentation if n_views is None else None, trunk, failed)
 
 

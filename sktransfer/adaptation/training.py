@@ -247,7 +247,10 @@ def _net(
     own: list[tuple[str, Any]] = [
         ("phases", Phases(settings.warmup_epochs, network.first_trained)),
         ("epoch_record", EpochRecord(coder.kind)),
-        ("rate_schedule", RateSchedule(settings.schedule, n_steps, settings.warmup_epochs * len(halves))),
+        (
+            "rate_schedule",
+            RateSchedule(settings.schedule, n_steps, settings.warmup_epochs * len(halves)),
+        ),
         ("adaptation_record", AdaptationRecord()),
     ]
     if settings.patience is not None:

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import sklearn
 import torch
-from skorch.callbacks import Callback
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import Callback
 from torch import nn
 
 from sktransfer import DANNClassifier, DeepCORALClassifier, MMDClassifier, UnsupervisedScorer
@@ -150,7 +150,9 @@ def test_alternating_is_the_form_that_saves_and_restores(blobs):
         return losses[:half].mean() + losses[half:].mean()
 
     assert len(steps.batches) == 8
-    for (inputs, target), state, strength in zip(steps.batches, steps.states, steps.lambdas, strict=True):
+    for (inputs, target), state, strength in zip(
+        steps.batches, steps.states, steps.lambdas, strict=True
+    ):
         x, half = network.standardize(inputs["inputs"]), len(target) // 2
         # First features and domain head on the domains; then the features are restored.
         saved = {k: v.clone() for k, v in head.bottleneck.state_dict().items()}
@@ -347,7 +349,9 @@ def test_a_domain_head_without_a_gradient_is_an_error_and_not_idling(blobs):
         return nn.Sequential(nn.Linear(n_in, n_out), nn.Softmax(dim=1))
 
     model = DANNClassifier(None, **{**SMALL, "domain_head": softmax_over_one})
-    with pytest.raises(TrainingError, match=r"passes no gradient on to the features.* must give logits"):
+    with pytest.raises(
+        TrainingError, match=r"passes no gradient on to the features.* must give logits"
+    ):
         model.fit(blobs.X, blobs.y)
 
 
@@ -397,7 +401,9 @@ def test_a_training_that_collapses_again_and_again_ends_in_its_last_good_state(b
 def digits():
     domains = load_digit_domains()
     rows = np.r_[0:60, 898 : 898 + 40]
-    return sklearn.utils.Bunch(X=domains.X[rows], y=domains.y[rows], domain=domains.sample_domain[rows])
+    return sklearn.utils.Bunch(
+        X=domains.X[rows], y=domains.y[rows], domain=domains.sample_domain[rows]
+    )
 
 
 @pytest.mark.parametrize("strategy", ["frozen", "partial", "full", "scratch"])
@@ -425,7 +431,9 @@ def test_images_can_be_normalised_by_domain(digits):
 
 
 def test_frozen_stages_and_pixels_by_domain_exclude_each_other(digits):
-    with pytest.raises(ValueError, match=r"pixel_norm='per_domain' is not possible with strategy='p"):
+    with pytest.raises(
+        ValueError, match=r"pixel_norm='per_domain' is not possible with strategy='p"
+    ):
         DANNClassifier("tiny", pixel_norm="per_domain").fit(digits.X, digits.y)
 
 
@@ -443,7 +451,16 @@ def test_the_target_may_come_as_another_kind_of_images(digits):
 def test_a_discrepancy_becomes_smaller_by_its_weight(cls, blobs):
     distances = []
     for weight in (0.0, 10.0):
-        model = cls(None, lambda_max=weight, bottleneck=8, max_epochs=20, batch_norm="joint", dropout=0.0, lr=0.01, random_state=0)
+        model = cls(
+            None,
+            lambda_max=weight,
+            bottleneck=8,
+            max_epochs=20,
+            batch_norm="joint",
+            dropout=0.0,
+            lr=0.01,
+            random_state=0,
+        )
         model.fit(blobs.X, blobs.y)
         distances.append(model.history_[-1]["domain_loss"])
         assert model.score(blobs.X, blobs.y) > 0.9

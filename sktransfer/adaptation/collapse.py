@@ -7,11 +7,10 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-import torch
-
 from sktransfer.finetuning.callbacks import restore, snapshot
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
 __all__ = ["Signs", "Watch"]

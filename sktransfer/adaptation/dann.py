@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+import numpy as np  # noqa: TC002 - of the example
 import torch
 
 from sktransfer.adaptation.documentation import documented
@@ -188,8 +188,9 @@ class DANNClassifier(AdaptedClassifier):
             Numbers from `domains_`.
         """
         hidden = self._hidden(X, sample_domain)
+        head: Any = self._head.domain
         with torch.inference_mode():
-            scores = self._head.domain(torch.from_numpy(hidden)).numpy()
+            scores = head(torch.from_numpy(hidden)).numpy()
         place = (scores[:, 0] > 0).astype(int) if scores.shape[1] == 1 else scores.argmax(1)
         domains: NDArray[np.int64] = self.domains_[place]
         return domains

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import textwrap
 from typing import Final, TypeVar
 
 __all__ = ["documented"]
@@ -134,5 +136,6 @@ PARAMETERS: Final = """\
 def documented(cls: _Class) -> _Class:
     """Put the shared parameters and attributes where the docstring says ``{shared}``."""
     if cls.__doc__ is not None:  # Python may have been told to drop docstrings
-        cls.__doc__ = cls.__doc__.replace("    {shared}\n", PARAMETERS)
+        shared = textwrap.dedent(PARAMETERS).strip()
+        cls.__doc__ = inspect.cleandoc(cls.__doc__).replace("{shared}", shared)
     return cls

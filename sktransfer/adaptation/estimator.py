@@ -19,7 +19,6 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
 from sktransfer.adaptation.domains import TARGET, Domains, is_unlabeled, split_domains
-from sktransfer.adaptation.heads import TwoHeads
 from sktransfer.adaptation.networks import loaded_nothing
 from sktransfer.adaptation.norms import set_statistics
 from sktransfer.backbones.registry import get_backbone
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
     from sklearn.utils import Tags
 
+    from sktransfer.adaptation.heads import AdaptationHead, TwoHeads
     from sktransfer.adaptation.nets import Objective
     from sktransfer.backbones.weights import LoadedBackbone
     from sktransfer.finetuning.trained import TrainedNetwork
@@ -44,8 +44,11 @@ __all__ = ["AdaptedClassifier"]
 
 
 class AdaptedClassifier(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator
-):  # type: ignore[misc] # sklearn is untyped
+    ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc] # sklearn is untyped
+    TransformerMixin,  # type: ignore[misc]
+    ClassifierMixin,  # type: ignore[misc]
+    BaseEstimator,  # type: ignore[misc]
+):
     """Fits a network to a labelled source and an unlabelled target.
 
     A subclass has the parameters of `DANNClassifier` as far as they are shared, and the methods
@@ -252,16 +255,19 @@ class AdaptedClassifier(
         return coder
 
     @property
-    def _head(self) -> Any:
+    def _head(self) -> AdaptationHead:
         """The heads, in float64, so that a row's result does not depend on the rows beside it."""
-        if getattr(self, "_serving", None) is None or self._serving[0] is not self._trained:
-            head = copy.deepcopy(self._trained.network.head).cpu().double().eval()
-            self._serving = (self._trained, head)
-        return self._serving[1]
+        serving: tuple[TrainedNetwork, Any] | None = getattr(self, "_serving", None)
+        if serving is None or serving[0] is not self._trained:
+            serving = self._trained, _in_float64(self._trained)
+            self._serving = serving
+        head: AdaptationHead = serving[1]
+        return head
 
     @property
     def _n_features_out(self) -> int:
-        return int(self._trained.network.head.width)
+        width: int = self._head.width
+        return width
 
     def _objective(self) -> Objective:
         """Say what brings the domains together."""
@@ -345,7 +351,7 @@ class AdaptedClassifier(
                 hidden[rows] = self._hidden(_safe_indexing(X, rows), np.full(len(rows), number))
             return hidden
         trained = self._for_source() if of_source.any() else self._trained
-        head = self._head if trained is self._trained else trained.network.head.double().eval()
+        head = self._head if trained is self._trained else _in_float64(trained)
         features = checked if self.backbone is None else self._features(checked, trained)
         standardize = trained.network.standardize
         with torch.inference_mode():
@@ -396,6 +402,11 @@ class AdaptedClassifier(
         tags.target_tags.required = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _in_float64(trained: TrainedNetwork) -> Any:
+    """Copy the heads."""
+    return copy.deepcopy(trained.network.head).cpu().double().eval()
 
 
 def _is_mixed(y: Any) -> bool:

@@ -82,6 +82,7 @@ class AdaptationHead(nn.Module):
 
     Examples
     --------
+    >>> import torch
     >>> head = TwoHeads("linear", 8, 0.5, (16,), n_domains=2)(4, 3).eval()
     >>> hidden = head.hidden(torch.zeros(5, 4))
     >>> hidden.shape, head.label(hidden).shape, head.domain(hidden).shape

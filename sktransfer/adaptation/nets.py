@@ -186,7 +186,7 @@ class AdaptationNet(TransferNet):
         """Note the gradient that the domain head passes on, in the first steps."""
         if self.n_checked_ < _CHECKED_STEPS:
             features = features.view_as(features)
-            features.register_hook(self._passed.append)
+            features.register_hook(self._passed.append)  # type: ignore[no-untyped-call]
         return features
 
     def _check_gradient(self, hidden: Tensor, strength: float) -> None:

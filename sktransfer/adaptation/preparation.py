@@ -155,21 +155,22 @@ def rows_to_train_on(
         readable = np.intersect1d(source, usable)
         _, chosen = hold_out(coder.codes(domains.labels[readable]), held_out, seed)
         if len(chosen):
-            valid = TrainingRows(views, readable[chosen], targets[readable[chosen]], np.ones(len(chosen), np.float32))  # fmt: skip
-            usable = np.setdiff1d(usable, readable[chosen])
+            rows = readable[chosen]
+            valid = TrainingRows(views, rows, targets[rows], np.ones(len(rows), np.float32))
+            usable = np.setdiff1d(usable, rows)
     trained = np.intersect1d(source, usable)
     if weights[trained].any():
         weights[source] /= weights[trained].mean(dtype=np.float64)
     names = domains.names
-    rows = [usable[domains.numbers[usable] == name] for name in names]
-    empty = [int(name) for name, some in zip(names, rows, strict=True) if not len(some)]
+    of_each = [usable[domains.numbers[usable] == name] for name in names]
+    empty = [int(name) for name, some in zip(names, of_each, strict=True) if not len(some)]
     if empty:
         raise ValueError(
             f"none of the images of domain {empty[0]} can be read. Check the paths; "
             "on_error='raise' names the first that fails."
         )
     n_sources = int((names >= 0).sum())
-    return DomainRows(views, rows, n_sources, targets, weights), valid
+    return DomainRows(views, of_each, n_sources, targets, weights), valid
 
 
 def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:

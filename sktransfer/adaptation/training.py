@@ -34,7 +34,6 @@ from sktransfer.finetuning.losses import RowLoss
 from sktransfer.finetuning.nets import _Grouped, train
 from sktransfer.finetuning.seeding import draw_seed, seeded
 from sktransfer.finetuning.settings import read_settings
-from sktransfer.finetuning.trained import TrainedNetwork
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from sktransfer.finetuning.modules import TransferNetwork
     from sktransfer.finetuning.settings import TrainingSettings
     from sktransfer.finetuning.targets import LabelCoder
+    from sktransfer.finetuning.trained import TrainedNetwork
     from sktransfer.preprocessing import Preprocessing
 
 __all__ = ["Outcome", "net_for_use", "run", "with_network"]
@@ -208,7 +208,7 @@ def _net(
     seed: int,
 ) -> AdaptationNet:
     """Build and initialise the skorch net."""
-    network.to(settings.device, memory_format=torch.channels_last)
+    network.to(settings.device).to(memory_format=torch.channels_last)
     given = dict(estimator.net_params or {})
     batch_size = given.get("batch_size", settings.batch_size)
     halves = rows.halves(batch_size)

@@ -5,7 +5,9 @@ import os
 
 # Before numpy and torch start their threads; processes that tests start inherit it.
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ[_name] = str(min(2, int(os.environ.get(_name, "2"))))
+    # Torch starts as many threads as MKL is allowed, so who allows OpenMP one means both.
+    _allowed = os.environ.get(_name, os.environ.get("OMP_NUM_THREADS", "2"))
+    os.environ[_name] = str(min(2, int(_allowed)))
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["MPLBACKEND"] = "Agg"  # plots are drawn into memory, also by documentation
 

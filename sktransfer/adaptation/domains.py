@@ -7,13 +7,14 @@ from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["SOURCE", "TARGET", "Domains", "is_unlabeled", "split_domains"]
+__all__ = ["SOURCE", "TARGET", "Domains", "as_labels", "is_unlabeled", "split_domains"]
 
 SOURCE, TARGET = 1, -2
 """Numbers of the domains where none are given; skada takes the same."""
@@ -78,7 +79,7 @@ def split_domains(y: Any, sample_domain: Any = None, *, unlabeled: Any = -1) -> 
     >>> split_domains([5, 7, 7], [0, -1, 3]).source_labels
     array([5, 7])
     """
-    labels = _as_labels(y)
+    labels = as_labels(y)
     without = is_unlabeled(labels, unlabeled)
     if sample_domain is None:
         numbers = np.where(without, TARGET, SOURCE).astype(np.int64)
@@ -95,7 +96,10 @@ def split_domains(y: Any, sample_domain: Any = None, *, unlabeled: Any = -1) -> 
                 "labels, or a negative sample_domain."
             )
     domains = Domains(numbers, labels)
-    check_classification_targets(domains.source_labels)
+    own = domains.source_labels
+    if own.dtype.kind == "f" and not np.isfinite(own).all():
+        check_array(own[:, None], input_name="y")
+    check_classification_targets(own)
     return domains
 
 
@@ -117,7 +121,8 @@ def is_unlabeled(labels: NDArray[Any], unlabeled: Any) -> NDArray[np.bool_]:
     return np.asarray(labels == unlabeled, dtype=bool)
 
 
-def _as_labels(y: Any) -> NDArray[Any]:
+def as_labels(y: Any) -> NDArray[Any]:
+    """Return labels as an array of one axis; numbers among strings stay numbers."""
     if isinstance(y, list | tuple) and len({isinstance(label, str) for label in y}) == 2:
         y = np.array(y, dtype=object)  # or NumPy would turn numbers among strings into strings
     return column_or_1d(y, warn=True)  # type: ignore[no-any-return]

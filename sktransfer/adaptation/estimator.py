@@ -18,7 +18,7 @@ from sklearn.base import (
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
-from sktransfer.adaptation.domains import TARGET, Domains, is_unlabeled, split_domains
+from sktransfer.adaptation.domains import TARGET, Domains, as_labels, is_unlabeled, split_domains
 from sktransfer.adaptation.networks import loaded_nothing
 from sktransfer.adaptation.norms import set_statistics
 from sktransfer.backbones.registry import get_backbone
@@ -102,7 +102,7 @@ class AdaptedClassifier(
         self._coder, self._trained = coder, outcome.trained
         self._source_statistics = outcome.source_statistics
         self._source_preprocessing = outcome.source_preprocessing
-        self._source: TrainedNetwork | None = None
+        self._made: dict[str, Any] = {}  # when it is needed, and again after a pickle
         self._net = outcome.net
         self.domains_ = domains.names
         self.failed_: list[int] = outcome.failed
@@ -201,7 +201,7 @@ class AdaptedClassifier(
         ValueError
             If no row has a label.
         """
-        labels = np.asarray(y, dtype=object) if _is_mixed(y) else np.asarray(y)
+        labels = as_labels(y)
         labelled = np.flatnonzero(~is_unlabeled(labels, self.unlabeled))
         if not len(labelled):
             raise ValueError(
@@ -257,11 +257,9 @@ class AdaptedClassifier(
     @property
     def _head(self) -> AdaptationHead:
         """The heads, in float64, so that a row's result does not depend on the rows beside it."""
-        serving: tuple[TrainedNetwork, Any] | None = getattr(self, "_serving", None)
-        if serving is None or serving[0] is not self._trained:
-            serving = self._trained, _in_float64(self._trained)
-            self._serving = serving
-        head: AdaptationHead = serving[1]
+        if "head" not in self._made:
+            self._made["head"] = _in_float64(self._trained)
+        head: AdaptationHead = self._made["head"]
         return head
 
     @property
@@ -321,7 +319,7 @@ class AdaptedClassifier(
             )
         if len(lengths) == 1:
             return split_domains(y, sample_domain, unlabeled=self.unlabeled)
-        labels = np.asarray(y, dtype=object) if _is_mixed(y) else np.asarray(y)
+        labels = as_labels(y)
         numbers = np.where(is_unlabeled(labels, self.unlabeled), TARGET, 1)
         if sample_domain is not None:
             numbers = np.asarray(sample_domain)
@@ -373,7 +371,7 @@ class AdaptedClassifier(
 
     def _for_source(self) -> TrainedNetwork:
         """Make the network that normalises as the source needs it; the weights are the same."""
-        if self._source is None:
+        if "source" not in self._made:
             from sktransfer.adaptation.training import with_network
 
             network = copy.deepcopy(self._trained.network).cpu()
@@ -384,12 +382,13 @@ class AdaptedClassifier(
             set_statistics(network, statistics)
             if self._source_preprocessing is not None:
                 network.preprocessing = self._source_preprocessing
-            self._source = with_network(self._trained, network)
-        return self._source
+            self._made["source"] = with_network(self._trained, network)
+        source: TrainedNetwork = self._made["source"]
+        return source
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()
-        return {**state, **{k: None for k in ("_net", "_serving", "_source") if k in state}}
+        return {**state, "_net": None, "_made": {}} if "_made" in state else state
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "n_iter_")
@@ -407,10 +406,6 @@ class AdaptedClassifier(
 def _in_float64(trained: TrainedNetwork) -> Any:
     """Copy the heads."""
     return copy.deepcopy(trained.network.head).cpu().double().eval()
-
-
-def _is_mixed(y: Any) -> bool:
-    return isinstance(y, list | tuple) and len({isinstance(label, str) for label in y}) == 2
 
 
 def _refuse_in_search(X_target: Any, name: str) -> None:

@@ -16,7 +16,13 @@ from sktransfer import DANNClassifier, DeepCORALClassifier, MMDClassifier, Unsup
 from sktransfer.datasets import load_digit_domains
 from sktransfer.exceptions import TrainingError, TrainingWarning
 
-SMALL = {"bottleneck": 16, "domain_head": (16,), "random_state": 0, "max_epochs": 8}
+SMALL = {
+    "bottleneck": 16,
+    "domain_head": (16,),
+    "lr": 0.01,
+    "max_epochs": 8,
+    "random_state": 0,
+}
 
 
 def two_blobs(n_rows=120, seed=0, shift=6.0):
@@ -86,10 +92,12 @@ def test_labels_of_the_target_are_never_looked_at(blobs, fitted):
 
 @pytest.mark.parametrize("algorithm", ["reversal", "alternating"])
 def test_adaptation_carries_the_classes_over_where_the_source_alone_does_not(algorithm):
-    # The target lies to the right, so that the boundary of the source cuts none of it in two.
-    X, y, domain = two_blobs(100, shift=0)
-    target = domain < 0
-    X[target, 0] += 5
+    # The first column tells the class best, but in the source only; in the target it is constant
+    # and so tells the domain. Features that hide the domain have to use the second column.
+    rng = np.random.default_rng(1)
+    y = rng.integers(2, size=200)
+    noise, sign, target = rng.normal(size=(200, 2)), 2 * y - 1, np.arange(200) >= 100
+    X = np.stack([np.where(target, 10, 4 * sign) + noise[:, 0], 2 * sign + 0.7 * noise[:, 1]], 1)
     scores = {}
     for lambda_max in (0.0, 1.0):
         model = DANNClassifier(
@@ -100,12 +108,12 @@ def test_adaptation_carries_the_classes_over_where_the_source_alone_does_not(alg
             domain_head=(32,),
             batch_norm="joint",
             lr=0.01,
-            max_epochs=100,
-            random_state=0,
+            max_epochs=40,
+            random_state=1,
         ).fit(X, np.where(target, -1, y))
         scores[lambda_max] = model.score(X[target], y[target])
     assert scores[0.0] < 0.8
-    assert scores[1.0] > 0.95
+    assert scores[1.0] > 0.9
 
 
 def test_domain_head_tells_domains_apart_when_reversal_is_off(blobs):
@@ -377,7 +385,7 @@ def test_a_collapse_is_noticed_undone_and_told(algorithm, poison, reason, blobs)
 
 
 def test_a_label_head_that_goes_back_to_chance_is_a_collapse(blobs):
-    model = DANNClassifier(None, **{**SMALL, "max_epochs": 40, "lr": 0.02, "dropout": 0.0})
+    model = DANNClassifier(None, **{**SMALL, "max_epochs": 40, "dropout": 0.0})
     forget = Poison(set(range(60, 160)), 0.0, lambda module: module.head.label)
     model.set_params(callbacks=[forget])
     with pytest.warns(TrainingWarning, match=r"the label loss went back to chance at step"):

@@ -273,9 +273,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=WEIGHTS_FILE)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    source = commit()  # before training: the source may change under a long run
     net, state = train(options)
     record = {
-        "commit": commit(),
+        "commit": source,
         "command": " ".join(["python", *sys.argv]),
         "seed": options.seed,
         "n_systems": options.systems,

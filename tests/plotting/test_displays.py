@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.dummy import DummyClassifier
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
 from sklearn.metrics import ConfusionMatrixDisplay
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -153,7 +153,8 @@ def test_a_sweep_draws_the_means_of_the_layers_asked_for(few, ax):
 def test_a_sweep_passes_each_image_through_the_network_once(few, tmp_path):
     X, y = few
     features = DeepFeatureTransformer("tiny", cache=tmp_path)
-    LayerSweepDisplay.from_estimator(features, X, y, poolings=["avg", "max", "gem"], cv=2)
+    model = make_pipeline(features, RidgeClassifier())
+    LayerSweepDisplay.from_estimator(model, X, y, poolings=["avg", "max", "gem"], cv=2)
     assert features.cache_info().misses == len(np.unique(X, axis=0))
 
 

@@ -9,8 +9,8 @@ from sktransfer.finetuning import FineTuneRegressor
 
 @pytest.fixture(scope="module")
 def tuned(digits):
-    model = FineTuneClassifier("tiny", max_epochs=3, random_state=0)
-    return model.fit(digits.X[:150], digits.y[:150])
+    model = FineTuneClassifier("tiny", max_epochs=1, early_stopping=False, random_state=0)
+    return model.fit(digits.X[:48], digits.y[:48])
 
 
 def test_of_a_linear_head_it_is_the_positive_part_of_the_class_activation_map(tuned, digits):
@@ -48,8 +48,8 @@ def test_it_is_about_the_predicted_class_and_leaves_the_network_as_it_was(tuned,
 
 def test_two_classes_and_a_head_with_a_hidden_layer_are_possible(digits):
     rows = digits.y < 2
-    X, y = digits.X[rows][:80], np.array(["nil", "one"])[digits.y[rows][:80]]
-    model = FineTuneClassifier("tiny", strategy="frozen", head="mlp", max_epochs=5, random_state=0)
+    X, y = digits.X[rows][:40], np.array(["nil", "one"])[digits.y[rows][:40]]
+    model = FineTuneClassifier("tiny", strategy="frozen", head="mlp", max_epochs=2, random_state=0)
     model.fit(X, y)
     for label in ("nil", "one"):
         found = saliency_maps(model, X[:8], target=label)
@@ -60,8 +60,8 @@ def test_two_classes_and_a_head_with_a_hidden_layer_are_possible(digits):
 
 
 def test_a_regressor_and_a_pipeline_around_a_network_are_possible(digits):
-    X = digits.X[:60]
-    model = FineTuneRegressor("tiny", max_epochs=2, random_state=0)
+    X = digits.X[:30]
+    model = FineTuneRegressor("tiny", strategy="frozen", max_epochs=1, random_state=0)
     pipeline = Pipeline([("idle", "passthrough"), ("model", model)]).fit(X, X.mean((1, 2)))
     found = saliency_maps(pipeline, X[:3])
     assert found.method == "grad_cam"

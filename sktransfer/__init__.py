@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sktransfer.features import DeepFeatureTransformer
     from sktransfer.finetuning import FineTuneClassifier, FineTuneRegressor
     from sktransfer.plotting import (
+        DomainsDisplay,
         EmbeddingDisplay,
         FeatureLearningCurveDisplay,
         LayerSweepDisplay,
@@ -41,6 +42,7 @@ __all__ = [
     "DANNClassifier",
     "DeepCORALClassifier",
     "DeepFeatureTransformer",
+    "DomainsDisplay",
     "EmbeddingDisplay",
     "FeatureLearningCurveDisplay",
     "FineTuneClassifier",
@@ -71,6 +73,7 @@ _HOMES = {
     "DANNClassifier": "sktransfer.adaptation",
     "DeepCORALClassifier": "sktransfer.adaptation",
     "DeepFeatureTransformer": "sktransfer.features",
+    "DomainsDisplay": "sktransfer.plotting",
     "EmbeddingDisplay": "sktransfer.plotting",
     "FeatureLearningCurveDisplay": "sktransfer.plotting",
     "FineTuneClassifier": "sktransfer.finetuning",

@@ -1,12 +1,14 @@
 """Plotting: what a choice rests on, as Displays in the manner of scikit-learn."""
 
 from sktransfer.plotting.comparison import StrategyComparisonDisplay
+from sktransfer.plotting.domains import DomainsDisplay
 from sktransfer.plotting.embedding import EmbeddingDisplay
 from sktransfer.plotting.layers import LayerSweepDisplay
 from sktransfer.plotting.learning import FeatureLearningCurveDisplay
 from sktransfer.plotting.saliency import SaliencyDisplay
 
 __all__ = [
+    "DomainsDisplay",
     "EmbeddingDisplay",
     "FeatureLearningCurveDisplay",
     "LayerSweepDisplay",

@@ -17,6 +17,7 @@ RUNS = {
     "finetuning": "--only speed --networks mobilenet_v3_small --images 4 --epochs 1 --full-epochs 1",
     "ranking": "--size 300 20 --images 50 --rounds 1",
     "audit": "--images 60 --copies 2",
+    "domain_adaptation": "--only blobs --seeds 0 --methods DANN",
     "comparison": "--images 60 --cv 2 --max-epochs 1",
 }
 

@@ -30,6 +30,7 @@ CANDIDATES = {
     "partial": "partial",
     "full": "full",
     "scratch": "scratch",
+    "dann": "DANN",
 }
 """What a command calls the ready-made candidates of a comparison."""
 
@@ -81,6 +82,8 @@ def add_search(parser: argparse.ArgumentParser, *, max_epochs: int | None = 20) 
         "--pooling", type=split_words, default=["avg", "max"], metavar="A,B",
         help="poolings to search: avg, max, avgmax, gem, flatten (default: avg,max)",
     )  # fmt: skip
+    add("--target", type=Path, metavar="FOLDER|CSV",
+        help="unlabelled images of a target domain, for dann to adapt to")  # fmt: skip
     add("--max-epochs", type=at_least(1), default=max_epochs, metavar="N",
         help="passes over the images of what is fine-tuned "
         f"(default: {max_epochs or '20; 8 for the bundled images'})")  # fmt: skip

@@ -67,10 +67,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="keep what has been finished in this folder; the same command, started again after an "
         "interruption, goes on where it was",
     )  # fmt: skip
-    parser.add_argument(
-        "--target", type=Path, metavar="FOLDER|CSV",
-        help="unlabelled images of a target domain, for candidates that adapt to one",
-    )  # fmt: skip
     add_network(parser)
     add_search(parser, max_epochs=None)
     add_manner(parser)

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--candidate", choices=CANDIDATES, default="logistic",
         help="what to train (default: %(default)s)",
     )  # fmt: skip
-    parser.set_defaults(resume=None, target=None)
+    parser.set_defaults(resume=None)
     add_network(parser)
     add_search(parser)
     add_manner(parser)

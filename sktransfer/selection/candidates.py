@@ -12,6 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
+from sktransfer.adaptation import DANNClassifier
 from sktransfer.features.transformer import DeepFeatureTransformer
 from sktransfer.finetuning import FineTuneClassifier
 from sktransfer.selection.pixels import PixelTransformer
@@ -57,6 +58,7 @@ def strategy_candidates(
     batch_size: int = 32,
     cache: str | os.PathLike[str] | None = "memory",
     random_state: int | None = 0,
+    has_target: bool = False,
 ) -> dict[str, Candidate]:
     """Make the candidates of :func:`compare_strategies`, to choose from, change or add to.
 
@@ -75,6 +77,8 @@ def strategy_candidates(
     max_epochs : int, default=20
         Passes over the images of everything that is trained by gradients; the same for all, and
         each may stop earlier, when a held-back tenth of the training part gets no better.
+    has_target : bool, default=False
+        Whether there are images of a target domain, for "DANN" to learn from.
 
     Returns
     -------
@@ -105,7 +109,8 @@ def strategy_candidates(
     pixels = PixelTransformer(pixel_size, image_shape=image_shape)
     logistic = LogisticRegression(max_iter=2000)
     forest = RandomForestClassifier(random_state=random_state)
-    return {
+    rates = {"lr": [0.001, 0.01]}
+    candidates = {
         "raw pixels + logistic regression": Candidate(
             _scaled("pixels", pixels, logistic), {"head__C": [0.001, 0.01, 0.1]}
         ),
@@ -122,11 +127,14 @@ def strategy_candidates(
         **{
             strategy: Candidate(
                 FineTuneClassifier(strategy=strategy, max_epochs=max_epochs, **network),
-                {"lr": [0.001, 0.01]},
+                rates,
             )
             for strategy in ("frozen", "partial", "full", "scratch")
         },
     }
+    if has_target:
+        candidates["DANN"] = Candidate(DANNClassifier(max_epochs=max_epochs, **network), rates)
+    return candidates
 
 
 def check_candidates(
@@ -150,8 +158,8 @@ def check_candidates(
         if name not in presets:
             raise ValueError(
                 f"candidates={names!r} names {name!r}, which is none of the ready-made ones. Choose "
-                f"from {', '.join(map(repr, presets))}, or pass a dict of your own: a name to a "
-                "pair of an estimator and a grid."
+                f"from {', '.join(map(repr, presets))}; 'DANN' needs images of a target, `X_target`. Or "
+                "pass a dict of your own: a name to a pair of an estimator and a grid."
             )
     return {name: presets[name] for name in names}
 

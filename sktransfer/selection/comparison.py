@@ -161,6 +161,7 @@ batch_size
             batch_size=batch_size,
             cache=cache,
             random_state=random_state,
+            has_target=X_target is not None,
         )
         chosen = {
             name: candidate._replace(estimator=_moved(candidate.estimator, cache, store))

@@ -11,6 +11,7 @@ from sklearn.model_selection import KFold
 from sklearn.pipeline import Pipeline
 
 from sktransfer import DeepFeatureTransformer, compare_strategies
+from sktransfer.datasets import load_digit_domains
 from sktransfer.features.engine import Engine
 from sktransfer.selection import (
     Candidate,
@@ -321,6 +322,24 @@ def test_rows_marked_as_unlabelled_are_the_target(few):
     marked = np.where(np.arange(120) < 12, -1, y)
     compare_strategies(X, marked, candidates={"adapted": Adapted()}, cv=2, unlabeled=-1)
     assert Adapted.seen == 2 * [(66, 12)] + [(120, 12)]
+
+
+def test_dann_is_compared_where_there_is_a_target():
+    domains = load_digit_domains()
+    rows = np.flatnonzero(domains.y_source < 3)[:60]
+    target = np.flatnonzero(domains.y_target < 3)[:40]
+    comparison = compare_strategies(
+        domains.X_source[rows],
+        domains.y_source[rows],
+        X_target=domains.X_target[target],
+        y_target=domains.y_target[target],
+        **QUICK | {"candidates": ["frozen", "DANN"], "cv": 2, "max_epochs": 1},
+    )
+    results = comparison.results_.set_index("candidate")
+    assert results.loc["DANN", "strategy"] == "adaptation"
+    assert results["score_mean"].between(0.1, 1).all()
+    with pytest.raises(ValueError, match="'DANN' needs images of a target"):
+        compare_strategies(domains.X_source, domains.y_source, candidates=["DANN"])
 
 
 def test_labels_of_the_target_are_what_is_scored_on(few):

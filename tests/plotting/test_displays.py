@@ -49,7 +49,7 @@ def _model(head=None, **parameters):
     return make_pipeline(
         DeepFeatureTransformer("tiny", **parameters),
         StandardScaler(),
-        head or LogisticRegression(C=0.01),
+        head or LogisticRegression(C=0.01, max_iter=1000),
     )
 
 

@@ -32,7 +32,7 @@ def counted(monkeypatch):
 def test_each_image_passes_the_network_once_for_all_layers_and_folds(combine, digits, counted):
     # images that no other test has put into the store
     X = digits.X[:60] // 3 + {"vote": 100, "stack": 120}[combine]
-    ensemble = layer_ensemble("tiny", [-3, -2, -1], combine=combine, cv=3)
+    ensemble = layer_ensemble("tiny", [-3, -2, -1], combine=combine, cv=2)
     cross_val_score(ensemble, X, digits.y[:60], cv=3)
     assert sum(counted) == 60
 

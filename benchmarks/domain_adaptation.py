@@ -39,6 +39,14 @@ SMALL = {
     "lr": 0.01,
     "max_epochs": 100,
 }
+MOONS = {
+    **SMALL,
+    "bottleneck": 256,
+    "domain_head": (16,),
+    "dropout": 0.0,
+    "lr": 0.003,
+    "max_epochs": 150,
+}
 DIGITS = {
     "strategy": "scratch",
     "pooling": "flatten",
@@ -89,7 +97,7 @@ def moons(seed: int, *_: Any) -> Task:
     X, y = make_moons(300, noise=0.05, random_state=seed)
     X_target, y_target = make_moons(300, noise=0.05, random_state=seed + 1000)
     X, X_target = X - [0.5, 0.25], (X_target - [0.5, 0.25]) @ turn.T
-    return Task(X, y, X_target, y_target, X_target, y_target, None, SMALL)
+    return Task(X, y, X_target, y_target, X_target, y_target, None, MOONS)
 
 
 def bundled(seed: int, *_: Any) -> Task:
@@ -199,9 +207,19 @@ def skada_row(task: Task, seed: int, *, corrected: bool) -> float:
 
     torch.manual_seed(seed)
     width = 64
-    network = torch.nn.Sequential(
-        torch.nn.Linear(task.X_source.shape[1], width), torch.nn.ReLU(), torch.nn.Linear(width, 2)
-    )
+
+    class Network(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.hidden = torch.nn.Sequential(
+                torch.nn.Linear(task.X_source.shape[1], width), torch.nn.ReLU()
+            )
+            self.scores = torch.nn.Linear(width, 2)
+
+        def forward(self, X: Any, sample_weight: Any = None) -> Any:
+            del sample_weight
+            return self.scores(self.hidden(X))
+
     options: dict[str, Any] = {"num_features": width}
     if corrected:
         head = torch.nn.Sequential(
@@ -215,8 +233,8 @@ def skada_row(task: Task, seed: int, *, corrected: bool) -> float:
     else:
         options = {"domain_classifier": DomainClassifier(num_features=width)}
     net = DANN(
-        network,
-        layer_name="1",
+        Network(),
+        layer_name="hidden",
         batch_size=32,
         max_epochs=100,
         lr=0.01,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -15,7 +16,7 @@ from sktransfer.adaptation.criteria import (
     mean_entropy,
     soft_neighborhood_density,
 )
-from sktransfer.adaptation.domains import Domains, split_domains
+from sktransfer.adaptation.domains import SOURCE, Domains, split_domains
 from sktransfer.parameters import check_choice
 
 if TYPE_CHECKING:
@@ -153,7 +154,9 @@ def _density(estimator: Any, X: Any, domains: Domains, _: float, seed: int) -> f
 
 def _embedded(estimator: Any, X: Any, domains: Domains, _: float, seed: int) -> float:
     source = _rows(X, np.flatnonzero(domains.is_source))
-    probabilities = estimator.predict_proba(source)
+    probabilities = estimator.predict_proba(
+        source, **_of_source(estimator, len(domains.source_labels))
+    )
     columns = _columns(estimator.classes_, domains.source_labels)
     losses = -np.log(np.maximum(probabilities[np.arange(len(columns)), columns], _SMALLEST))
     losses[columns < 0] = -np.log(_SMALLEST)  # classes that the model has never seen
@@ -177,7 +180,8 @@ def _reverse(estimator: Any, X: Any, domains: Domains, _: float, seed: int) -> f
     if domains.labels.dtype.kind != "O":
         y = y.astype(np.result_type(told, domains.labels))
     reverse = clone(estimator).fit(_rows(X, np.concatenate([target, unlabelled])), y)
-    return _accuracy(reverse, _rows(X, held_out), domains.labels[held_out])
+    told = np.asarray(reverse.predict(_rows(X, held_out)))  # of the target, to this model
+    return float(np.mean(told == domains.labels[held_out]))
 
 
 METHODS: Final[dict[str, Callable[..., float]]] = {
@@ -194,13 +198,17 @@ METHODS: Final[dict[str, Callable[..., float]]] = {
 
 def _sentinel(estimator: Any) -> Any:
     """Find `unlabeled` of the last step; -1, scikit-learn's convention, if it has none."""
+    return getattr(_last_step(estimator), "unlabeled", -1)
+
+
+def _last_step(estimator: Any) -> Any:
     while True:
         if hasattr(estimator, "best_estimator_"):
             estimator = estimator.best_estimator_
         elif hasattr(estimator, "steps"):
             estimator = estimator.steps[-1][1]
         else:
-            return getattr(estimator, "unlabeled", -1)
+            return estimator
 
 
 def _rows(X: Any, rows: NDArray[np.intp]) -> Any:
@@ -214,7 +222,14 @@ def _of_target(estimator: Any, X: Any, domains: Domains) -> NDArray[Any]:
 
 
 def _accuracy(estimator: Any, X: Any, labels: NDArray[Any]) -> float:
-    return float(np.mean(np.asarray(estimator.predict(X)) == labels))
+    told = np.asarray(estimator.predict(X, **_of_source(estimator, len(labels))))
+    return float(np.mean(told == labels))
+
+
+def _of_source(estimator: Any, n_rows: int) -> dict[str, Any]:
+    """Say that rows are of the source, to an estimator that may normalise each domain by itself."""
+    takes = inspect.signature(_last_step(estimator).predict).parameters
+    return {"sample_domain": np.full(n_rows, SOURCE)} if "sample_domain" in takes else {}
 
 
 def _columns(classes: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.intp]:

@@ -250,6 +250,17 @@ def test_statistics_of_each_domain_are_used_for_rows_of_a_known_domain(blobs):
     np.testing.assert_array_equal(again.predict_proba(blobs.X, sample_domain=blobs.domain), told)
 
 
+@pytest.mark.parametrize("in_pipeline", [False, True])
+def test_the_scorer_lets_rows_of_the_source_be_normalised_as_the_source(in_pipeline, blobs):
+    model = DANNClassifier(None, **SMALL, batch_norm="per_domain")
+    # Far away, so that the statistics of the target put all rows of the source into one class.
+    X = np.where((blobs.domain < 0)[:, None], blobs.X + np.array((40, 0)), blobs.X)
+    whole = make_pipeline(StandardScaler(), model) if in_pipeline else model
+    whole.fit(X, blobs.y)
+    assert whole.score(X, blobs.y) < 0.8
+    assert UnsupervisedScorer("source_accuracy")(whole, X, blobs.y) > 0.95
+
+
 def test_a_pickle_holds_no_tensor_and_predicts_the_same(blobs, fitted):
     data = pickle.dumps(fitted)
     assert b"torch._utils" not in data

@@ -51,7 +51,7 @@ def test_the_table_has_a_row_per_candidate_best_first(comparison):
     assert set(results["strategy"]) == {"raw pixels", "features"}
     assert results["score_mean"].is_monotonic_decreasing
     assert results["score_mean"].between(0.5, 1).all()  # of ten classes: all have learned something
-    assert (results["score_std"] > 0).all()
+    assert results["score_std"].max() > 0
     assert (results["fit_seconds"] > 0).all()
     assert (results["predict_seconds"] > 0).all()
     assert (results["search_seconds"] > 0).all()

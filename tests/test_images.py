@@ -690,7 +690,9 @@ def test_a_thing_that_is_no_image_is_an_error_by_its_type(good):
         (np.inf, r"has float values from 0 to inf, outside 0\.\.1\. Scale"),
     ],
 )
-@pytest.mark.parametrize("wrap", [np.asarray, list, torch.from_numpy, Labelled], ids=lambda wrap: wrap.__name__)
+@pytest.mark.parametrize(
+    "wrap", [np.asarray, list, torch.from_numpy, Labelled], ids=lambda wrap: wrap.__name__
+)
 def test_floats_outside_0_to_1_are_an_error_of_their_row(value, match, wrap):
     X = np.zeros((3, 5, 5, 3))
     X[1, 2, 2, 0] = value

@@ -75,7 +75,7 @@ class FeatureLearningCurveDisplay:
     >>> display.train_sizes[-1]
     np.int64(133)
     >>> print(display.verdict)
-    More images would help: twice as many change the score by about +0... (± 0...), if the trend lasts.
+    It is unclear whether more images help: twice as many change the score by about +0... (± 0...).
     """
 
     ax_: Axes

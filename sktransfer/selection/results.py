@@ -83,6 +83,16 @@ class StrategyComparison:
     to publish, score ``best_estimator_`` on images that took no part in the comparison. The
     p-values are those of single tests against a winner that the same folds chose; with many
     candidates, some will be small by chance.
+
+    Examples
+    --------
+    >>> from sktransfer import compare_strategies
+    >>> from sktransfer.datasets import load_digit_images
+    >>> X, y = load_digit_images(return_X_y=True)
+    >>> pixels = ["raw pixels + logistic regression"]
+    >>> found = compare_strategies(X[:100], y[:100], candidates=pixels, cv=2)
+    >>> type(found).__name__, found.best_candidate_
+    ('StrategyComparison', 'raw pixels + logistic regression')
     """
 
     results_: pd.DataFrame

@@ -47,7 +47,9 @@ def photos(tmp_path):
 
 def _pipeline(**options):
     return make_pipeline(
-        DeepFeatureTransformer("tiny", **options), StandardScaler(), LogisticRegression(C=0.01)
+        DeepFeatureTransformer("tiny", **options),
+        StandardScaler(),
+        LogisticRegression(C=0.01, max_iter=1000),
     )
 
 

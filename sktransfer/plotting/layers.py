@@ -205,7 +205,7 @@ class LayerSweepDisplay:
         ax.grid(axis="y", alpha=0.25)
         ax.set_xlabel("Layer, from input to output")
         ax.set_ylabel(self.score_name)
-        ax.legend(title="Pooling", frameon=False, loc="lower right")
+        ax.legend(title="Pooling", frameon=False, loc="best")
         return self
 
 

@@ -234,7 +234,7 @@ class FeatureLearningCurveDisplay:
         ax.set_title(self.verdict.split(":")[0], loc="left", fontsize="medium")
         ax.set_xlabel("Training images")
         ax.set_ylabel(self.score_name)
-        ax.legend(frameon=False, loc="lower right")
+        ax.legend(frameon=False, loc="best")
         return self
 
 

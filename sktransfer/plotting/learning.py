@@ -61,7 +61,8 @@ class FeatureLearningCurveDisplay:
     Notes
     -----
     The trend is a straight line in the logarithm of the number of images, fitted to the last three
-    sizes. Curves flatten, so it says what a doubling would add at most, rather than at least.
+    sizes, and no trend leads above a score of 1 if none is above it. Curves flatten, so it says what
+    a doubling would add at most, rather than at least.
 
     Examples
     --------
@@ -100,7 +101,10 @@ class FeatureLearningCurveDisplay:
         doublings = np.log2(self.train_sizes[-_LAST:])
         slopes = np.polyfit(doublings, self.test_scores[-_LAST:], 1)[0]  # (folds,)
         error = slopes.std(ddof=1) / np.sqrt(len(slopes)) if len(slopes) > 1 else np.nan
-        return Gain(float(slopes.mean()), float(error))
+        mean, last = float(slopes.mean()), float(self.test_scores[-1].mean())
+        if self.test_scores.max() <= 1.0:  # the most that scores of scikit-learn can be
+            mean = min(mean, 1.0 - last)
+        return Gain(mean, float(error))
 
     @property
     def verdict(self) -> str:

@@ -226,6 +226,14 @@ def test_the_trend_is_drawn_to_twice_the_images(ax):
     np.testing.assert_allclose(np.diff(trend.get_ydata()), 0.1)
 
 
+def test_a_trend_does_not_lead_beyond_a_perfect_score():
+    scores = np.array([0.3, 0.6, 0.9])[:, None] * [[1.0, 1.0]]
+    display = FeatureLearningCurveDisplay(np.array([10, 20, 40]), scores, scores)
+    assert display.gain.mean == pytest.approx(0.1)
+    above = FeatureLearningCurveDisplay(np.array([10, 20, 40]), scores, 10 * scores)
+    assert above.gain.mean == pytest.approx(3.0)
+
+
 @pytest.mark.parametrize("sizes", [[5], [0, 10], [10, 1000]])
 def test_train_sizes_that_no_fold_has_are_refused(few, sizes):
     with pytest.raises(ValueError, match=r"train_sizes=.* from 1 to 80, the number"):

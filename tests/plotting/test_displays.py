@@ -314,7 +314,7 @@ def test_a_display_without_matplotlib_says_how_to_get_it(monkeypatch):
 def test_a_pipeline_is_split_after_its_features(few):
     X, y = few
     inner = make_pipeline(DeepFeatureTransformer("tiny"), StandardScaler())
-    model = make_pipeline(inner, LogisticRegression()).fit(X, y)
+    model = make_pipeline(inner, LogisticRegression(max_iter=1000)).fit(X, y)
     features, rest = split_pipeline(model)
     assert features is inner[0]
     np.testing.assert_array_equal(rest.predict(features.transform(X)), model.predict(X))

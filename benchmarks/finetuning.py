@@ -109,7 +109,7 @@ def speed(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def frozen_speed(options: argparse.Namespace) -> dict[str, Any]:
-    X, y = _images(options.images)
+    X, y = _images(2 * options.images)
     network = options.networks[0]
     features = DeepFeatureTransformer(network, weights="random", random_state=0, cache=None)
     model = _model(network, "frozen")

@@ -16,7 +16,12 @@ from sktransfer.backbones.weights import load_backbone, random_backbone
 from sktransfer.features.device import resolve_device
 from sktransfer.finetuning.freezing import first_trained_stage
 from sktransfer.finetuning.losses import RowLoss
-from sktransfer.finetuning.preparation import new_network, prepare_rows, start_head
+from sktransfer.finetuning.preparation import (
+    faithful_settings,
+    new_network,
+    prepare_rows,
+    start_head,
+)
 from sktransfer.finetuning.seeding import draw_seed, seeded
 from sktransfer.finetuning.serving import pooled_features
 from sktransfer.finetuning.settings import read_settings
@@ -206,6 +211,13 @@ class FineTunedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         coder = self._coder if again else self._make_coder(y[used], weights[used], classes)
         seed = draw_seed(self.random_state)
         loaded = self._trained.loaded if again else self._load(seed)
+        net: Any = getattr(self, "_net", None) if again else None
+        if self.precision == "auto" and self.strategy != "scratch":
+            settings = (
+                faithful_settings(settings, loaded)
+                if net is None
+                else replace(settings, precision=net.precision)
+            )
         rows = prepare_rows(
             self,
             images,
@@ -225,8 +237,7 @@ class FineTunedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         )
         first = first_trained_stage(self.strategy, self.n_trainable, loaded.spec)
         freezes = bool(self.freeze_batchnorm) and self.strategy != "scratch"
-        net: Any = getattr(self, "_net", None)
-        same = again and trained.network.first_trained == first
+        same = trained.network.first_trained == first
         trained.set_first_trained(first, freeze_batchnorm=freezes)
         if not again:
             start_head(

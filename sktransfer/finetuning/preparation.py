@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from sktransfer.features.engine import prepare
 from sktransfer.features.plan import input_preprocessing
-from sktransfer.features.taps import resolve_slots
+from sktransfer.features.taps import kept_slots, resolve_slots
 from sktransfer.finetuning.augmentation import resolve_augmentation
 from sktransfer.finetuning.batches import TrainingRows
 from sktransfer.finetuning.freezing import first_trained_stage
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from sktransfer.finetuning.targets import LabelCoder, ValueScaler
     from sktransfer.images import ImageSequence
 
-__all__ = ["Rows", "new_network", "prepare_rows", "start_head"]
+__all__ = ["Rows", "faithful_settings", "new_network", "prepare_rows", "start_head"]
 
 _MEASURED = 256  # rows whose features are enough to standardise by
 
@@ -146,6 +147,26 @@ def prepare_rows(
         trunk=trunk,
         failed=inputs.failed,
     )
+
+
+def faithful_settings(settings: TrainingSettings, loaded: LoadedBackbone) -> TrainingSettings:
+    """Train in float32 where a pre-trained network's features are not those of float32 in bfloat16.
+
+    MobileNetV2 is such a network: the cosine of its features in bfloat16 to those in float32 falls to
+    0.99, and what is tuned under that noise forgets.
+
+    Parameters
+    ----------
+    settings : TrainingSettings
+        As they were asked for.
+    loaded : LoadedBackbone
+        The network with its weights.
+    """
+    if settings.precision != "bfloat16":
+        return settings
+    slots = resolve_slots(loaded, None, "avg", loaded.preprocessing.crop)
+    found = prepare(loaded, settings.device, "auto", kept_slots(loaded.spec, slots)).precision
+    return settings if found == "bfloat16" else replace(settings, precision="float32")
 
 
 def new_network(

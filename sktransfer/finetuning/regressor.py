@@ -96,8 +96,9 @@ class FineTuneRegressor(RegressorMixin, FineTunedEstimator):  # type: ignore[mis
     precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
         What the network computes in. Frozen stages and predictions are those of
         :class:`~sktransfer.DeepFeatureTransformer`. What trains computes in bfloat16 under autocast
-        where the device has hardware for it, if this is "auto" or "float16" (whose range is too
-        small for gradients), and in float32 elsewhere; weights and head stay float32.
+        where the device has hardware for it, if this is "auto" and the network's features are the
+        same in it, or "float16" (whose range is too small for gradients), and in float32 elsewhere;
+        weights and head stay float32.
     num_workers : int or "auto", default="auto"
         Threads that read and decode images; 0 means none but the calling one.
     cache : "memory", path of a folder or None, default="memory"

@@ -112,7 +112,7 @@ def strategy_candidates(
     rates = {"lr": [0.001, 0.01]}
     candidates = {
         "raw pixels + logistic regression": Candidate(
-            _scaled("pixels", pixels, logistic), {"head__C": [0.001, 0.01, 0.1]}
+            _scaled("pixels", pixels, logistic), {"head__C": [0.0001, 0.001, 0.01]}
         ),
         "features + logistic regression": Candidate(
             _scaled("features", features, logistic), {**grid, "head__C": [0.001, 0.01, 0.1]}

@@ -31,7 +31,7 @@ from sktransfer.finetuning.batches import Batches
 from sktransfer.finetuning.callbacks import EpochRecord, KeepBest, Phases, RateSchedule
 from sktransfer.finetuning.freezing import has_training_batchnorm, parameter_groups
 from sktransfer.finetuning.losses import RowLoss
-from sktransfer.finetuning.nets import _Grouped, train
+from sktransfer.finetuning.nets import GroupedOptimizer, train
 from sktransfer.finetuning.seeding import draw_seed, seeded
 from sktransfer.finetuning.settings import read_settings
 
@@ -258,7 +258,7 @@ def _net(
     callbacks = estimator.callbacks
     options: dict[str, Any] = {
         "criterion": RowLoss(coder.kind, estimator.label_smoothing),
-        "optimizer": _Grouped(settings.make_optimizer, groups),
+        "optimizer": GroupedOptimizer(settings.make_optimizer, groups),
         "lr": settings.lr,
         "max_epochs": settings.max_epochs,
         "batch_size": batch_size,

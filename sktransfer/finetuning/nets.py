@@ -26,7 +26,14 @@ if TYPE_CHECKING:
     from sktransfer.finetuning.modules import TransferNetwork
     from sktransfer.finetuning.settings import TrainingSettings
 
-__all__ = ["TransferNet", "check_loss", "make_net", "refuse_batches_of_one", "train"]
+__all__ = [
+    "GroupedOptimizer",
+    "TransferNet",
+    "check_loss",
+    "make_net",
+    "refuse_batches_of_one",
+    "train",
+]
 
 
 class TransferNet(NeuralNet):  # type: ignore[misc] # skorch is untyped
@@ -79,7 +86,7 @@ class _Stop(Exception):  # noqa: N818 - it ends a training as planned
     """Ends the loop over epochs."""
 
 
-class _Grouped:
+class GroupedOptimizer:
     """Make an optimiser of groups that are already there, in place of skorch's own."""
 
     def __init__(
@@ -88,6 +95,7 @@ class _Grouped:
         self.make, self.groups = make, groups
 
     def __call__(self, params: Any, lr: float, **options: Any) -> torch.optim.Optimizer:
+        """Make the optimiser; `params`, which skorch collects, is not used."""
         del params
         return self.make([dict(group) for group in self.groups], lr=lr, **options)
 
@@ -182,7 +190,7 @@ def make_net(
     own = _own_callbacks(network, settings, criterion.kind, len(train_rows), given)
     options: dict[str, Any] = {
         "criterion": criterion,
-        "optimizer": _Grouped(settings.make_optimizer, groups),
+        "optimizer": GroupedOptimizer(settings.make_optimizer, groups),
         "lr": settings.lr,
         "max_epochs": settings.max_epochs,
         "batch_size": settings.batch_size,

@@ -2,6 +2,9 @@
 
     python benchmarks/pretrain_tiny.py --minutes 60 --data ../shared/data
 
+A number of `--images` beside the minutes lets the rate follow the images instead of the clock, so that the same
+command makes the same weights again, as far as a machine adds up in the same order.
+
 The averages of the last two stages are to tell the hand-made descriptors of a scene (`descriptors.py`), to be
 similar where these are, and to recognise a second view of the scene among all the other views of a batch (SimCLR
 [1]_). The scenes come from `fractals.py` and never repeat. `--data` only adds the probe to the log: no image in it
@@ -30,8 +33,7 @@ import torch.nn.functional as F
 from descriptors import N_DESCRIPTORS, describe
 from fractals import Atlas, draw_atlas, draw_scenes
 from probe_tiny import cifar10, embed, probe
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Generator, Tensor, nn
 from tqdm import tqdm
 
@@ -115,15 +117,21 @@ def rate(progress: float, warm_up: float = 0.03) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - warm_up) / (1 - warm_up))))
 
 
+def progress(state: dict[str, Any], options: argparse.Namespace) -> float:
+    """Tell how much of a run is over: of its images if it has their number, else of its minutes; over is over."""
+    of_time = state["elapsed_s"] / (60 * options.minutes) if options.minutes else 1.0
+    if options.images is None or of_time >= 1:
+        return float(of_time)
+    return float(state["images"] / options.images)
+
+
 def train(options: argparse.Namespace) -> tuple[Tiny, dict[str, Any]]:
-    """Train until the minutes are over and return the network with the record of the run."""
+    """Train until the images or the minutes are over and return the network with the record of the run."""
     device = torch.device(options.device)
     torch.manual_seed(options.seed)
     generator = torch.Generator(device).manual_seed(options.seed)
     atlas = draw_atlas(options.systems, options.variants, options.textures, 96, generator)
     learner = Learner().to(device, memory_format=torch.channels_last)
-    if options.start_from:
-        learner.net.load_state_dict(load_file(options.start_from), strict=False)
     optimizer = torch.optim.AdamW(learner.parameters(), lr=0.0, weight_decay=options.weight_decay)
     state: dict[str, Any] = {"elapsed_s": 0.0, "images": 0, "steps": 0, "log": []}
     if options.checkpoint and options.checkpoint.exists():
@@ -132,15 +140,12 @@ def train(options: argparse.Namespace) -> tuple[Tiny, dict[str, Any]]:
         optimizer.load_state_dict(saved["optimizer"])
         generator.set_state(saved["generator"].cpu())
         state = saved["state"]
-    total_s = 60 * options.minutes
     last_save = last_probe = state["elapsed_s"]
-    with tqdm(
-        total=round(total_s), unit="s", initial=round(state["elapsed_s"]), mininterval=10
-    ) as bar:
-        while state["elapsed_s"] < total_s:
+    with tqdm(total=100, unit="%", initial=round(100 * progress(state, options))) as bar:
+        while (done := progress(state, options)) < 1:
             begin = time.monotonic()
             for group in optimizer.param_groups:
-                group["lr"] = options.lr * rate(state["elapsed_s"] / total_s)
+                group["lr"] = options.lr * rate(done)
             loss = objective(learner, draw_batch(atlas, options.batch_size, generator), options)
             optimizer.zero_grad()
             loss.backward()
@@ -148,9 +153,9 @@ def train(options: argparse.Namespace) -> tuple[Tiny, dict[str, Any]]:
             state["images"] += options.batch_size
             state["steps"] += 1
             state["elapsed_s"] += time.monotonic() - begin
-            bar.update(round(state["elapsed_s"]) - bar.n)
+            bar.update(round(100 * done) - bar.n)
             if state["steps"] % 20 == 0:
-                bar.set_postfix(loss=f"{loss.item():.3f}", images=state["images"])
+                bar.set_postfix(loss=f"{loss.item():.3f}", images=state["images"], refresh=False)
             if options.data and state["elapsed_s"] - last_probe > 60 * options.probe_minutes:
                 last_probe = state["elapsed_s"]
                 accuracy = quick_probe(learner.net, options.data)
@@ -244,6 +249,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--images", type=int, help="end after as many, if there is time")
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
         "--threads", type=int, default=2, help="CPU threads, shared by renderer and network in turn"
@@ -265,11 +271,6 @@ def main() -> None:
     parser.add_argument(
         "--checkpoint", type=Path, help="file to write, and to resume from where it exists"
     )
-    parser.add_argument(
-        "--start-from",
-        type=Path,
-        help="weights of an earlier run, whose record is kept in the new one",
-    )
     parser.add_argument("--out", type=Path, default=WEIGHTS_FILE)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -285,9 +286,6 @@ def main() -> None:
         "recipe": RECIPE,
         "probe": state["log"],
     }
-    if options.start_from:
-        with safe_open(options.start_from, "pt") as file:
-            record["started_from"] = file.metadata()
     export(net, options.out, record)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from numbers import Number
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,20 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-__all__ = ["SOURCE", "TARGET", "Domains", "as_labels", "is_unlabeled", "split_domains"]
+__all__ = [
+    "SOURCE",
+    "TARGET",
+    "Domains",
+    "as_labels",
+    "is_unlabeled",
+    "join_domains",
+    "refuse_in_search",
+    "split_domains",
+]
 
 SOURCE, TARGET = 1, -2
 """Numbers of the domains where none are given; skada takes the same."""
@@ -101,6 +113,61 @@ def split_domains(y: Any, sample_domain: Any = None, *, unlabeled: Any = -1) -> 
         check_array(own[:, None], input_name="y")
     check_classification_targets(own)
     return domains
+
+
+def join_domains(
+    y: Any, sample_domain: Any, lengths: Sequence[int], *, unlabeled: Any = -1
+) -> Domains:
+    """Tell the domain of each row of `X`, and of the rows of `X_target` after them if there are any.
+
+    Parameters
+    ----------
+    y, sample_domain, unlabeled
+        As in `split_domains`, of the rows of `X`.
+    lengths : sequence of one or two int
+        Rows of `X`, and of `X_target`.
+
+    Raises
+    ------
+    ValueError
+        As `split_domains`, and if there are more or fewer labels than rows of `X`.
+
+    Examples
+    --------
+    >>> join_domains([5, 7], None, [2, 3]).numbers
+    array([ 1,  1, -2, -2, -2])
+    """
+    n_given = len(y) if hasattr(y, "__len__") else lengths[0]
+    if n_given != lengths[0]:
+        raise ValueError(
+            f"X and y have different lengths: {lengths[0]} rows and {n_given} labels. Pass one "
+            "label for each row."
+        )
+    if len(lengths) == 1:
+        return split_domains(y, sample_domain, unlabeled=unlabeled)
+    labels = as_labels(y)
+    numbers = np.where(is_unlabeled(labels, unlabeled), TARGET, SOURCE)
+    if sample_domain is not None:
+        numbers = np.asarray(sample_domain)
+    labels = np.concatenate([labels, np.repeat(labels[:1], lengths[1])])
+    numbers = np.concatenate([numbers, np.full(lengths[1], TARGET)])
+    return split_domains(labels, numbers, unlabeled=unlabeled)
+
+
+def refuse_in_search(X_target: Any, name: str) -> None:
+    """Refuse `X_target` where a search calls: it would be cut like `X` if it is as long, or not be."""
+    if X_target is None:
+        return
+    frame: Any = sys._getframe()
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        if module.startswith("sklearn.model_selection") and "fit" in frame.f_code.co_name:
+            raise ValueError(
+                f"X_target was passed to {name} inside a search or a cross-validation, which cannot "
+                "split it along with X. Join both domains in X, and mark rows of the target with "
+                "y == unlabeled, or pass sample_domain."
+            )
+        frame = frame.f_back
 
 
 def is_unlabeled(labels: NDArray[Any], unlabeled: Any) -> NDArray[np.bool_]:

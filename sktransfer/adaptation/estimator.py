@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,7 +17,13 @@ from sklearn.base import (
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
-from sktransfer.adaptation.domains import TARGET, Domains, as_labels, is_unlabeled, split_domains
+from sktransfer.adaptation.domains import (
+    TARGET,
+    as_labels,
+    is_unlabeled,
+    join_domains,
+    refuse_in_search,
+)
 from sktransfer.adaptation.networks import loaded_nothing
 from sktransfer.adaptation.norms import set_statistics
 from sktransfer.backbones.registry import get_backbone
@@ -89,12 +94,13 @@ class AdaptedClassifier(
             The estimator itself.
         """
         refuse_missing_y(y, type(self).__name__)
-        _refuse_in_search(X_target, type(self).__name__)
+        refuse_in_search(X_target, type(self).__name__)
         from sktransfer.adaptation.training import run
 
         parameters = self._parameters()
         parts = self._parts(X, X_target)
-        domains = self._domains(y, sample_domain, [len(part) for part in parts])
+        lengths = [len(part) for part in parts]
+        domains = join_domains(y, sample_domain, lengths, unlabeled=self.unlabeled)
         coder = LabelCoder.of(domains.source_labels, None)
         n_rows = len(domains.source_labels)
         factors = class_weights(self.class_weight, coder, domains.source_labels, np.ones(n_rows))
@@ -309,24 +315,6 @@ class AdaptedClassifier(
             allow_nan=self.on_error != "raise",
         )
 
-    def _domains(self, y: Any, sample_domain: Any, lengths: list[int]) -> Domains:
-        """Tell the domain of each row of `X`, and of `X_target` after them."""
-        n_given = len(y) if hasattr(y, "__len__") else lengths[0]
-        if n_given != lengths[0]:
-            raise ValueError(
-                f"X and y have different lengths: {lengths[0]} rows and {n_given} labels. Pass one "
-                "label for each row."
-            )
-        if len(lengths) == 1:
-            return split_domains(y, sample_domain, unlabeled=self.unlabeled)
-        labels = as_labels(y)
-        numbers = np.where(is_unlabeled(labels, self.unlabeled), TARGET, 1)
-        if sample_domain is not None:
-            numbers = np.asarray(sample_domain)
-        labels = np.concatenate([labels, np.repeat(labels[:1], lengths[1])])
-        numbers = np.concatenate([numbers, np.full(lengths[1], TARGET)])
-        return split_domains(labels, numbers, unlabeled=self.unlabeled)
-
     def _load(self, seed: int) -> LoadedBackbone:
         if self.backbone is None:
             return loaded_nothing()
@@ -406,19 +394,3 @@ class AdaptedClassifier(
 def _in_float64(trained: TrainedNetwork) -> Any:
     """Copy the heads."""
     return copy.deepcopy(trained.network.head).cpu().double().eval()
-
-
-def _refuse_in_search(X_target: Any, name: str) -> None:
-    """Refuse `X_target` where a search calls: it would be cut like `X` if it is as long, or not be."""
-    if X_target is None:
-        return
-    frame: Any = sys._getframe()
-    while frame is not None:
-        module = frame.f_globals.get("__name__", "")
-        if module.startswith("sklearn.model_selection") and "fit" in frame.f_code.co_name:
-            raise ValueError(
-                f"X_target was passed to {name} inside a search or a cross-validation, which cannot "
-                "split it along with X. Join both domains in X, and mark rows of the target with "
-                "y == unlabeled, or pass sample_domain."
-            )
-        frame = frame.f_back

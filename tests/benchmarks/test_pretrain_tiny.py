@@ -1,7 +1,6 @@
-"""Pre-training of `tiny`: what it asks for, and that runs resume, continue others and keep their records."""
+"""Pre-training of `tiny`: what it asks for, and that runs resume, repeat and keep their records."""
 
 import argparse
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SMALL = ["--systems", "20", "--variants", "1", "--textures", "10", "--batch-size", "16", "--threads", "1"]  # fmt: skip
@@ -29,7 +29,7 @@ def options(tmp_path):
     return argparse.Namespace(
         device="cpu", seed=0, systems=20, variants=1, textures=10, batch_size=16, lr=1e-3, weight_decay=0.02,
         temperature=0.2, similarity=1.0, contrast=0.1, minutes=0.02, data=None, probe_minutes=5.0,
-        checkpoint=tmp_path / "run.pt", start_from=None,
+        checkpoint=tmp_path / "run.pt", images=None,
     )  # fmt: skip
 
 
@@ -87,35 +87,39 @@ def test_an_interrupted_run_goes_on_where_it_was_saved(pretrain, options):
     assert second["elapsed_s"] >= 60 * options.minutes > first["elapsed_s"]
 
 
+def test_the_rate_follows_the_images_if_their_number_is_given(pretrain, options):
+    options.images, options.minutes = 100, 2.0
+    state = {"images": 25, "elapsed_s": 90.0}
+    assert pretrain.progress(state, options) == 0.25
+    assert pretrain.progress({**state, "elapsed_s": 121.0}, options) >= 1
+    options.images = None
+    assert pretrain.progress(state, options) == 0.75
+
+
 @pytest.mark.slow
-def test_a_run_continues_the_weights_of_another_and_keeps_both_records(tmp_path):
-    def run(out: Path, *more: str) -> dict[str, str]:
+def test_the_same_command_makes_the_same_weights_and_records_itself(tmp_path):
+    def run(out: Path) -> dict[str, str]:
         command = [
             sys.executable,
             str(BENCHMARKS / "pretrain_tiny.py"),
             *SMALL,
+            "--images",
+            "48",
             "--out",
             str(out),
-            *more,
         ]
         subprocess.run(command, check=True, capture_output=True, timeout=300)
         with safe_open(out, "pt") as file:
             assert file.get_tensor("stem.0.weight").dtype == torch.float16
             return file.metadata()
 
-    first = run(tmp_path / "first.safetensors", "--minutes", "0.05")
-    assert int(first["images_seen"]) > 0
-    assert first["seed"] == "0"
-    assert {"commit", "command", "n_systems", "recipe", "probe"} <= set(first)
-    second = run(
-        tmp_path / "second.safetensors", "--start-from", str(tmp_path / "first.safetensors"), "--minutes", "0"
-    )  # fmt: skip
-    assert json.loads(second["started_from"]) == first
-    with (
-        safe_open(tmp_path / "first.safetensors", "pt") as one,
-        safe_open(tmp_path / "second.safetensors", "pt") as two,
-    ):
-        assert torch.equal(
-            one.get_tensor("layer4.1.conv2.weight"), two.get_tensor("layer4.1.conv2.weight")
-        )
-    assert (tmp_path / "second.safetensors").stat().st_size < 7_000_000
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    record = run(first)
+    assert record["images_seen"] == "48"
+    assert record["seed"] == "0"
+    assert "--images 48" in record["command"]
+    assert {"commit", "n_systems", "recipe", "probe"} <= set(record)
+    assert record["images_seen"] == run(second)["images_seen"]
+    assert first.stat().st_size < 7_000_000
+    one, two = load_file(first), load_file(second)
+    assert all(torch.equal(one[name], two[name]) for name in one)

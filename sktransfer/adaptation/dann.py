@@ -60,6 +60,9 @@ class DANNClassifier(AdaptedClassifier):
     domain_head : tuple of int or callable, default=(1024, 1024)
         Widths of the hidden layers of the domain head; or a function (in_features, out_features) that
         returns a module which gives logits.
+    conditional : bool, default=False
+        Whether the domain head sees each row's predicted probabilities beside its features, so that
+        classes are brought together and not the domains as a whole [2]_.
     bottleneck : int or None, default=256
         Width of a layer, with BatchNorm and ReLU, between features and heads. None leaves it out.
     {shared}
@@ -67,6 +70,8 @@ class DANNClassifier(AdaptedClassifier):
     References
     ----------
     .. [1] Ganin et al., "Domain-adversarial training of neural networks", JMLR 17(59), 2016.
+    .. [2] Long, Cao, Wang, Jordan, "Conditional adversarial domain adaptation", NeurIPS 2018, without
+       its weights of certain rows.
 
     Examples
     --------
@@ -89,8 +94,10 @@ class DANNClassifier(AdaptedClassifier):
         lambda_max: float = 1.0,
         lambda_gamma: float = 10.0,
         domain_head: Sequence[int] | Callable[[int, int], nn.Module] = (1024, 1024),
+        conditional: bool = False,
         bottleneck: int | None = 256,
-        batch_norm: str = "separate",
+        entropy_weight: float = 0.0,
+        batch_norm: str | None = "separate",
         pixel_norm: str = "weights",
         dropout: float = 0.5,
         unlabeled: Any = -1,
@@ -134,7 +141,9 @@ class DANNClassifier(AdaptedClassifier):
         self.lambda_max = lambda_max
         self.lambda_gamma = lambda_gamma
         self.domain_head = domain_head
+        self.conditional = conditional
         self.bottleneck = bottleneck
+        self.entropy_weight = entropy_weight
         self.batch_norm = batch_norm
         self.pixel_norm = pixel_norm
         self.dropout = dropout
@@ -188,9 +197,10 @@ class DANNClassifier(AdaptedClassifier):
             Numbers from `domains_`.
         """
         hidden = self._hidden(X, sample_domain)
-        head: Any = self._head.domain
+        head: Any = self._head
         with torch.inference_mode():
-            scores = head(torch.from_numpy(hidden)).numpy()
+            rows = torch.from_numpy(hidden)
+            scores = head.domain(head.joined(rows, head.label(rows))).numpy()
         place = (scores[:, 0] > 0).astype(int) if scores.shape[1] == 1 else scores.argmax(1)
         domains: NDArray[np.int64] = self.domains_[place]
         return domains
@@ -212,4 +222,6 @@ class DANNClassifier(AdaptedClassifier):
             self.dropout,
             check_domain_head(self.domain_head),
             n_domains,
+            conditional=bool(self.conditional),
+            batch_norm=self.batch_norm is not None,
         )

@@ -35,7 +35,8 @@ class DiscrepancyClassifier(AdaptedClassifier):
         lambda_max: float = 1.0,
         lambda_gamma: float = 10.0,
         bottleneck: int | None = 256,
-        batch_norm: str = "separate",
+        entropy_weight: float = 0.0,
+        batch_norm: str | None = "separate",
         pixel_norm: str = "weights",
         dropout: float = 0.5,
         unlabeled: Any = -1,
@@ -78,6 +79,7 @@ class DiscrepancyClassifier(AdaptedClassifier):
         self.lambda_max = lambda_max
         self.lambda_gamma = lambda_gamma
         self.bottleneck = bottleneck
+        self.entropy_weight = entropy_weight
         self.batch_norm = batch_norm
         self.pixel_norm = pixel_norm
         self.dropout = dropout
@@ -124,7 +126,14 @@ class DiscrepancyClassifier(AdaptedClassifier):
         check_number(
             "lambda_max", self.lambda_max, 0, math.inf, "how strongly to adapt", closed=True
         )
-        return TwoHeads(self.head, self.bottleneck, self.dropout, None, n_domains)
+        return TwoHeads(
+            self.head,
+            self.bottleneck,
+            self.dropout,
+            None,
+            n_domains,
+            batch_norm=self.batch_norm is not None,
+        )
 
 
 @documented

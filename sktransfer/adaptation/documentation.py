@@ -11,11 +11,14 @@ __all__ = ["documented"]
 _Class = TypeVar("_Class", bound=type)
 
 PARAMETERS: Final = """\
-    batch_norm : {"joint", "separate", "per_domain"}, default="separate"
+    entropy_weight : float, default=0.0
+        What the mean entropy of the predictions for target rows, in nats, counts times lambda. Above
+        zero the boundary of the classes keeps away from rows of the target; 0.1 to 1 is usual.
+    batch_norm : {"joint", "separate", "per_domain"} or None, default="separate"
         What BatchNorm, where it trains, does with the two halves of a batch: it normalises them as
         one; or each by itself, and predicts with running statistics of both; or the same, and
         predicts with those of the target (of the source, for rows that `predict` is told are of
-        the source).
+        the source). None leaves it out of the bottleneck; that of a backbone is then "joint".
     pixel_norm : {"weights", "per_domain"}, default="weights"
         Whether pixels are normalised as the weights were trained, or each domain by its own mean
         and deviation. The second needs a strategy under which all stages train.
@@ -103,8 +106,8 @@ PARAMETERS: Final = """\
         The numbers of the domains, sources first; 1 and -2 where none were given.
     history_ : list of dict
         What each epoch gave: epoch, phase, label_loss, domain_loss, domain_accuracy (of the domain
-        head, where there is one), lambda, lr, backbone_lr, seconds, and "collapsed", in words, where
-        the training had to go back.
+        head, where there is one), target_entropy (with an `entropy_weight`), lambda, lr, backbone_lr,
+        seconds, and "collapsed", in words, where the training had to go back.
     n_iter_ : int
         Epochs that were run.
     net_ : skorch.NeuralNet

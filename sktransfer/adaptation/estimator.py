@@ -287,10 +287,14 @@ class AdaptedClassifier(
 
     def _parameters(self) -> SimpleNamespace:
         """Check what is not a matter of training, and gather all parameters."""
-        check_choice("batch_norm", self.batch_norm, ("joint", "separate", "per_domain"))
+        if self.batch_norm is not None:
+            check_choice("batch_norm", self.batch_norm, ("joint", "separate", "per_domain"))
         check_choice("pixel_norm", self.pixel_norm, ("weights", "per_domain"))
         check_number(
             "lambda_gamma", self.lambda_gamma, 0, 1e9, "how early lambda rises", closed=True
+        )
+        check_number(
+            "entropy_weight", self.entropy_weight, 0, 1e9, "what certainty counts", closed=True
         )
         check_number("dropout", self.dropout, 0, 0.99, "what is left out", closed=True)
         check_number("label_smoothing", self.label_smoothing, 0, 1, "a probability", closed=True)

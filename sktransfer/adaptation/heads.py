@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from sktransfer.adaptation.losses import conditional_map, conditional_width, two_or_more
 from sktransfer.finetuning.heads import check_head, make_head
 from sktransfer.parameters import check_integer
 
@@ -32,6 +33,8 @@ class TwoHeads:
         Widths of the hidden layers; or a function (in_features, out_features); or no such head.
     n_domains : int
         How many domains there are.
+    conditional : bool
+        Whether the domain head sees the prediction, too.
     batch_norm : bool
         Whether the bottleneck has a BatchNorm.
     """
@@ -41,6 +44,7 @@ class TwoHeads:
     dropout: float
     domain_head: tuple[int, ...] | Callable[[int, int], nn.Module] | None
     n_domains: int
+    conditional: bool = False
     batch_norm: bool = True
 
     def __call__(self, in_features: int, out_features: int) -> AdaptationHead:
@@ -53,7 +57,8 @@ class TwoHeads:
                 narrow.append(nn.BatchNorm1d(width))
             narrow.append(nn.ReLU())
         label = nn.Sequential(nn.Dropout(self.dropout), make_head(self.head, width, out_features))
-        return AdaptationHead(narrow, label, self._domain_head(width), width)
+        seen = conditional_width(width, max(2, out_features)) if self.conditional else width
+        return AdaptationHead(narrow, label, self._domain_head(seen), width, self.conditional)
 
     def _domain_head(self, width: int) -> nn.Module | None:
         n_outputs = 1 if self.n_domains == 2 else self.n_domains
@@ -76,9 +81,11 @@ class AdaptationHead(nn.Module):
     bottleneck, label : nn.Module
         From features to `width` columns, and from there to scores of classes.
     domain : nn.Module or None
-        From `width` columns to scores of domains.
+        From what `joined` returns to scores of domains.
     width : int
         Of what the heads read.
+    conditional : bool, default=False
+        Whether the domain head sees the prediction, too.
 
     Examples
     --------
@@ -90,16 +97,27 @@ class AdaptationHead(nn.Module):
     """
 
     def __init__(
-        self, bottleneck: nn.Module, label: nn.Module, domain: nn.Module | None, width: int
+        self,
+        bottleneck: nn.Module,
+        label: nn.Module,
+        domain: nn.Module | None,
+        width: int,
+        conditional: bool = False,
     ) -> None:
         super().__init__()
         self.bottleneck, self.label, self.domain = bottleneck, label, domain
-        self.width = width
+        self.width, self.conditional = width, conditional
 
     def hidden(self, features: Tensor) -> Tensor:
         """Compute what both heads read: (batch, width)."""
         hidden: Tensor = self.bottleneck(features)
         return hidden
+
+    def joined(self, hidden: Tensor, scores: Tensor) -> Tensor:
+        """Compute what the domain head reads: `hidden`, or `losses.conditional_map` with the prediction."""
+        if not self.conditional:
+            return hidden
+        return conditional_map(hidden, two_or_more(scores).softmax(1))
 
     def forward(self, features: Tensor) -> Tensor:
         """Compute scores of classes: (batch, scores)."""

@@ -1,4 +1,4 @@
-"""Losses between two domains: of a domain head on logits, CORAL, MMD, and the map of CDAN."""
+"""Losses between two domains: of a domain head on logits, CORAL, MMD, entropy, and the map of CDAN."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ __all__ = [
     "coral_loss",
     "domain_accuracy",
     "domain_loss",
-    "entropy",
+    "entropy_loss",
     "mmd_loss",
+    "two_or_more",
 ]
 
 _BANDWIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the kernels of MMD, in medians of the distance
@@ -180,16 +181,43 @@ def conditional_width(n_features: int, n_classes: int, n_columns: int = 4096) ->
     return min(n_features * n_classes, n_columns)
 
 
-def entropy(probabilities: Tensor) -> Tensor:
-    """Compute the entropy of each row, in nats.
+def entropy_loss(scores: Tensor) -> Tensor:
+    """Compute the mean entropy of the predictions, in nats: 0 where all are certain.
+
+    Minimised on unlabelled rows it moves the boundary of the classes to where there are few of them [1]_.
+
+    Parameters
+    ----------
+    scores : Tensor of shape (batch, 1) or (batch, n_classes)
+        One logit for two classes, or one for each.
+
+    Returns
+    -------
+    Tensor of shape (), dtype float32
+
+    References
+    ----------
+    .. [1] Grandvalet, Bengio, "Semi-supervised learning by entropy minimization", NeurIPS 2004,
+       equation 4.
 
     Examples
     --------
-    >>> entropy(torch.tensor([[0.5, 0.5], [1.0, 0.0]]))
-    tensor([0.6931, 0.0000])
+    >>> float(entropy_loss(torch.zeros(3, 2))), float(entropy_loss(torch.tensor([[0.0], [99.0]])))
+    (0.693..., 0.346...)
     """
-    entropies: Tensor = torch.special.entr(probabilities).sum(1)
-    return entropies
+    logarithms = F.log_softmax(two_or_more(scores.float()), 1)
+    return -(logarithms.exp() * logarithms).sum(1).mean()
+
+
+def two_or_more(logits: Tensor) -> Tensor:
+    """Return one logit for each of two classes, where there is one for the second alone.
+
+    Examples
+    --------
+    >>> two_or_more(torch.tensor([[3.0]]))
+    tensor([[0., 3.]])
+    """
+    return torch.cat([torch.zeros_like(logits), logits], 1) if logits.shape[1] == 1 else logits
 
 
 def _covariance(rows: Tensor) -> Tensor:

@@ -13,7 +13,14 @@ from skorch.callbacks import Callback
 from torch import Tensor, nn
 
 from sktransfer.adaptation.collapse import Signs, Watch
-from sktransfer.adaptation.losses import coral_loss, domain_accuracy, domain_loss, mmd_loss
+from sktransfer.adaptation.losses import (
+    coral_loss,
+    domain_accuracy,
+    domain_loss,
+    entropy_loss,
+    mmd_loss,
+    two_or_more,
+)
 from sktransfer.adaptation.norms import DomainSwitch, kept_statistics
 from sktransfer.adaptation.reversal import reversal_strength, reverse_gradient
 from sktransfer.exceptions import TrainingError, TrainingWarning
@@ -42,6 +49,8 @@ class StepPlan:
         What brings the domains together.
     lambda_max, gamma : float
         See `reversal.reversal_strength`.
+    entropy_weight : float
+        What the entropy of predictions for the target counts beside what brings the domains together.
     n_steps : int
         Of the whole training.
     n_sources : int
@@ -57,6 +66,7 @@ class StepPlan:
     objective: Objective
     lambda_max: float
     gamma: float
+    entropy_weight: float
     n_steps: int
     n_sources: int
     max_grad_norm: float | None
@@ -120,12 +130,18 @@ class AdaptationNet(TransferNet):
         with self._autocast():
             features = network.features(inputs["inputs"])
         hidden = head.hidden(network.standardize(features.float()))  # (2 * n_source, width)
-        scores = head.label(hidden)[:n_source]
+        every_score = head.label(hidden)
+        scores = every_score[:n_source]
         label_loss = weighted_loss(
             self.criterion_, scores, target[:n_source], inputs["weight"][:n_source]
         )
         self._passed: list[Tensor] = []
-        between, seen = self._between(hidden, inputs["domain"], n_source, strength)
+        joined = head.joined(hidden, every_score)
+        between, seen = self._between(joined, inputs["domain"], n_source, strength)
+        if plan.entropy_weight:
+            entropy = entropy_loss(every_score[n_source:])
+            between = between + plan.entropy_weight * strength * entropy
+            seen["target_entropy"] = float(entropy.detach())
         (label_loss + between).backward()  # type: ignore[no-untyped-call]
         self._check_gradient(hidden, strength)
         norm = self._clip()
@@ -324,9 +340,7 @@ def _inverted_loss(logits: Tensor, n_source: int, n_sources: int) -> Tensor:
 
     With two domains this is `domain_loss` with exchanged labels.
     """
-    if logits.shape[1] == 1:
-        logits = torch.cat([torch.zeros_like(logits), logits], 1)  # (batch, 2)
-    share = logits.float().log_softmax(1)
+    share = two_or_more(logits.float()).log_softmax(1)
     as_source = share[:, :n_sources].logsumexp(1)
     as_target = share[:, n_sources:].logsumexp(1)
     return -(as_target[:n_source].mean() + as_source[n_source:].mean())

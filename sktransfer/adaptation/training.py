@@ -57,6 +57,7 @@ _COLUMNS = {
     "label_loss": "label_loss",
     "domain_loss": "domain_loss",
     "domain_accuracy": "domain_accuracy",
+    "target_entropy": "target_entropy",
     "lambda": "lambda",
     "lr": "lr",
     "backbone_lr": "backbone_lr",
@@ -159,7 +160,7 @@ def run(
     network = trained.network
     if parameters.backbone is None or not scratch:
         fit_standardizer(network, rows, settings)
-    switch = split_batchnorms(network, parameters.batch_norm)
+    switch = split_batchnorms(network, parameters.batch_norm or "joint")
     switch.domain = "source"  # of the rows that are held back
     if of_source is not None:
         network.preprocessing = PairPreprocessing(of_source, of_target, switch)  # type: ignore[assignment]
@@ -238,6 +239,7 @@ def _net(
         estimator._objective(),
         estimator._strength(),
         estimator.lambda_gamma,
+        estimator.entropy_weight,
         n_steps,
         rows.n_sources,
         settings.max_grad_norm,

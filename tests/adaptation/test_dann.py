@@ -180,6 +180,47 @@ def test_alternating_is_the_form_that_saves_and_restores(blobs):
             torch.testing.assert_close(state[name], value, rtol=1e-4, atol=1e-5, msg=name)
 
 
+@pytest.mark.parametrize("cls", [DANNClassifier, MMDClassifier])
+def test_a_bottleneck_can_do_without_batchnorm(cls, blobs):
+    kinds = {}
+    for batch_norm in (None, "joint"):
+        model = cls(None, bottleneck=16, max_epochs=1, random_state=0, batch_norm=batch_norm)
+        model.fit(blobs.X, blobs.y)
+        kinds[batch_norm] = {type(part) for part in model.net_.module_.head.bottleneck}
+    assert nn.BatchNorm1d not in kinds[None]
+    assert nn.BatchNorm1d in kinds["joint"]
+
+
+def test_a_weight_of_the_entropy_makes_the_target_certain_without_its_labels(blobs):
+    certain = DANNClassifier(None, **SMALL, entropy_weight=1.0).fit(blobs.X, blobs.y)
+    plain = DANNClassifier(None, **SMALL).fit(blobs.X, blobs.y)
+    target = blobs.X[blobs.domain < 0]
+    margins = [np.abs(model.predict_proba(target)[:, 0] - 0.5).mean() for model in (plain, certain)]
+    assert margins[1] > margins[0]
+    entropies = [epoch["target_entropy"] for epoch in certain.history_]
+    assert entropies[-1] < entropies[0]
+    assert "target_entropy" not in plain.history_[0]
+    alone = DANNClassifier(None, **SMALL, lambda_max=0.0)
+    both = [clone(alone).set_params(entropy_weight=w).fit(blobs.X, blobs.y) for w in (0.0, 1.0)]
+    np.testing.assert_array_equal(*(model.predict_proba(target) for model in both))
+
+
+@pytest.mark.parametrize("algorithm", ["reversal", "alternating"])
+def test_a_conditional_domain_head_sees_the_prediction(algorithm, blobs):
+    model = DANNClassifier(None, **SMALL, algorithm=algorithm, conditional=True).fit(
+        blobs.X, blobs.y
+    )
+    head = model.net_.module_.head
+    assert head.domain[0].in_features == 2 * SMALL["bottleneck"]
+    assert set(model.predict_domain(blobs.X)) <= {1, -2}
+    copied = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(copied.predict_domain(blobs.X), model.predict_domain(blobs.X))
+    hidden = torch.from_numpy(model.transform(blobs.X))
+    logits = head.domain(head.joined(hidden, head.label(hidden)))[:, 0]
+    expected = model.domains_[(logits > 0).long().numpy()]
+    assert np.mean(expected == model.predict_domain(blobs.X)) > 0.98
+
+
 def test_lambda_follows_the_steps_of_the_whole_run(blobs):
     steps = Steps()
     DANNClassifier(None, **SMALL, callbacks=[steps]).fit(blobs.X, blobs.y)

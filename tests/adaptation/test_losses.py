@@ -11,7 +11,7 @@ from sktransfer.adaptation.losses import (
     coral_loss,
     domain_accuracy,
     domain_loss,
-    entropy,
+    entropy_loss,
     mmd_loss,
 )
 
@@ -107,7 +107,18 @@ def test_the_randomised_map_keeps_inner_products_on_average():
     assert conditional_map(a, p, 900).shape == (1, conditional_width(50, 20, 900)) == (1, 900)
 
 
-def test_entropy_is_greatest_where_nothing_is_known():
-    values = entropy(torch.tensor([[0.25] * 4, [0.7, 0.1, 0.1, 0.1], [1.0, 0, 0, 0]]))
-    assert values[0].item() == pytest.approx(math.log(4))
-    assert values[0] > values[1] > values[2] == 0
+def test_the_entropy_is_that_of_the_predicted_probabilities():
+    probabilities = torch.tensor([[0.25] * 4, [0.7, 0.1, 0.1, 0.1]])
+    expected = -(probabilities * probabilities.log()).sum(1).mean()
+    assert entropy_loss(probabilities.log() + 3).item() == pytest.approx(expected.item())
+    one_logit = torch.tensor([[1.5], [-0.3]])
+    two = torch.cat([torch.zeros(2, 1), one_logit], 1)
+    assert entropy_loss(one_logit).item() == pytest.approx(entropy_loss(two).item())
+    assert entropy_loss(torch.full((1, 1), 300.0)).item() == 0
+
+
+def test_a_step_against_the_gradient_makes_predictions_certain():
+    scores = torch.randn(20, 5, requires_grad=True)
+    before = entropy_loss(scores)
+    before.backward()
+    assert entropy_loss(scores.detach() - 5 * scores.grad) < before

@@ -25,7 +25,6 @@ from torch import nn
 from sktransfer import DANNClassifier
 from sktransfer.backbones import load_backbone
 
-N_IMAGES = 2048  # of each domain
 EPOCHS = (1, 4)
 
 
@@ -43,10 +42,11 @@ def hand_written(
     others = [*body.parameters(), *label.parameters()]
     optimizer = torch.optim.AdamW([*others, *domain.parameters()], lr=1e-3, fused=True)
     told = torch.repeat_interleave(torch.tensor([0.0, 1.0]), batch)
-    n_steps = epochs * (N_IMAGES // batch)
+    n_images = len(y)
+    n_steps = epochs * (n_images // batch)
     step = 0
     for _ in range(epochs):
-        orders = torch.randperm(N_IMAGES), torch.randperm(N_IMAGES)
+        orders = torch.randperm(n_images), torch.randperm(n_images)
         for rows in zip(*(order.split(batch) for order in orders), strict=True):
             strength = 2 / (1 + math.exp(-10 * step / n_steps)) - 1
             pixels = torch.cat(
@@ -71,12 +71,13 @@ def main() -> None:
     )
     parser.add_argument("--network", default="digits28")
     parser.add_argument("--batch-size", type=int, default=64, help="of each domain")
+    parser.add_argument("--images", type=int, default=2048, help="of each domain")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, help="write the figures to this JSON file")
     options = parser.parse_args()
     rng = np.random.default_rng(0)
-    images = tuple(rng.integers(0, 256, (N_IMAGES, 28, 28, 3), np.uint8) for _ in range(2))
-    y = np.arange(N_IMAGES) % 10
+    images = tuple(rng.integers(0, 256, (options.images, 28, 28, 3), np.uint8) for _ in range(2))
+    y = np.arange(options.images) % 10
 
     def ours(algorithm: str) -> Any:
         model = DANNClassifier(
@@ -96,7 +97,7 @@ def main() -> None:
         "ours, alternating": ours("alternating"),
     }
     taken: dict[str, list[float]] = {name: [] for name in contestants}
-    n_steps = (EPOCHS[1] - EPOCHS[0]) * (N_IMAGES // options.batch_size)
+    n_steps = (EPOCHS[1] - EPOCHS[0]) * (options.images // options.batch_size)
     for run in contestants.values():
         run(1)
     for _ in range(options.rounds):

@@ -22,7 +22,6 @@ import argparse
 import json
 import math
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -244,6 +243,16 @@ def commit() -> str:
         return "unknown"
 
 
+def command(parser: argparse.ArgumentParser, options: argparse.Namespace) -> str:
+    """Repeat what was asked for on the command line, without the files of this machine."""
+    asked = [
+        f"--{name.replace('_', '-')} {value}"
+        for name, value in vars(options).items()
+        if value != parser.get_default(name) and not isinstance(value, Path)
+    ]
+    return " ".join(["python benchmarks/pretrain_tiny.py", *asked])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -278,7 +287,7 @@ def main() -> None:
     net, state = train(options)
     record = {
         "commit": source,
-        "command": " ".join(["python", *sys.argv]),
+        "command": command(parser, options),
         "seed": options.seed,
         "n_systems": options.systems,
         "images_seen": state["images"],

@@ -532,8 +532,9 @@ def test_a_discrepancy_becomes_smaller_by_its_weight(cls, blobs):
 
 
 def test_skadas_scorers_and_splitters_take_the_estimator(blobs):
-    metrics = pytest.importorskip("skada.metrics")
-    from skada.model_selection import SourceTargetShuffleSplit
+    with sklearn.config_context():  # which undoes that importing skada switches routing on for good
+        metrics = pytest.importorskip("skada.metrics")
+        from skada.model_selection import SourceTargetShuffleSplit
 
     with sklearn.config_context(enable_metadata_routing=True):
         for scorer in (metrics.PredictionEntropyScorer(), metrics.SoftNeighborhoodDensity()):

@@ -175,7 +175,7 @@ MAKERS: dict[str, Callable[..., Task]] = {
     "moons-clockwise": partial(moons, degrees=-35),
     "bundled": bundled,
     "mnistm": from_files("mnist", "mnistm", "digits28", {**MODERN, "max_epochs": 4}),
-    "mnistm-paper": from_files("mnist", "mnistm", "dann_mnist", {**PAPER, "max_epochs": 10}),
+    "mnistm-paper": from_files("mnist", "mnistm", "dann_mnist", {**PAPER, "max_epochs": 20}),
     "mnist-usps": from_files("mnist", "usps", "digits28", {**MODERN, "max_epochs": 2}),
     "usps-mnist": from_files("usps", "mnist", "digits28", {**MODERN, "max_epochs": 2}),
 }

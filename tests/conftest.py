@@ -1,5 +1,5 @@
 # ruff: noqa: E402 - the environment is set before the libraries that read it are imported
-"""Every test runs without a network, on at most two threads, with the same seeds."""
+"""Every test runs without a network, on one of two processes, with the same seeds."""
 
 import os
 
@@ -7,7 +7,8 @@ import os
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     # Torch starts as many threads as MKL is allowed, so who allows OpenMP one means both.
     _allowed = os.environ.get(_name, os.environ.get("OMP_NUM_THREADS", "2"))
-    os.environ[_name] = str(min(2, int(_allowed)))
+    _most = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2  # two processes share the cores
+    os.environ[_name] = str(min(_most, int(_allowed)))
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["MPLBACKEND"] = "Agg"  # plots are drawn into memory, also by documentation
 
@@ -20,7 +21,7 @@ import torch
 
 from sktransfer.datasets import load_digit_images
 
-torch.set_num_threads(min(2, torch.get_num_threads()))
+torch.set_num_threads(min(_most, torch.get_num_threads()))
 
 
 @pytest.fixture(scope="session", autouse=True)

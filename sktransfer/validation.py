@@ -14,7 +14,8 @@ from sktransfer.images import as_image_sequence
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
-    from sktransfer.images import ImageSequence, ImageShape
+    from sktransfer.images import ImageShape
+    from sktransfer.sequences import ImageSequence
 
 __all__ = ["validate_images"]
 

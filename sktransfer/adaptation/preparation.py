@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sktransfer.finetuning.augmentation import Augmentation
     from sktransfer.finetuning.settings import TrainingSettings
     from sktransfer.finetuning.targets import LabelCoder
-    from sktransfer.images import ImageSequence
+    from sktransfer.sequences import ImageSequence
 
 __all__ = ["Prepared", "prepare", "rows_to_train_on"]
 

@@ -84,6 +84,9 @@ def add_search(parser: argparse.ArgumentParser, *, max_epochs: int | None = 20) 
     )  # fmt: skip
     add("--target", type=Path, metavar="FOLDER|CSV",
         help="unlabelled images of a target domain, for dann to adapt to")  # fmt: skip
+    add("--score-target", action="store_true",
+        help="score every candidate on the target, by labels that it has as sub-folders or as a "
+        "column, and that nothing learns from")  # fmt: skip
     add("--max-epochs", type=at_least(1), default=max_epochs, metavar="N",
         help="passes over the images of what is fine-tuned "
         f"(default: {max_epochs or '20; 8 for the bundled images'})")  # fmt: skip

@@ -24,7 +24,7 @@ from sktransfer.cli.output import (
     say,
     whole_file,
 )
-from sktransfer.cli.sources import load_images, load_labelled_images
+from sktransfer.cli.sources import load_labelled_images, load_target
 
 if TYPE_CHECKING:
     import argparse
@@ -124,11 +124,14 @@ def _write_report(
     }
     if not options.quiet:
         say("sktransfer: writing the report")
+    X_target, y_target = load_target(options.target, labelled=options.score_target)
     with whole_file(options.report) as unfinished:
         comparison.to_html(
             unfinished,
             images.X,
             images.y,
+            X_target=X_target,
+            y_target=y_target,
             audit=audit_images(images.X, images.y, **network),
             recommendation=recommend_strategy(images.X, images.y, **network),
         )
@@ -141,13 +144,15 @@ def compare_images(
     from sktransfer import compare_strategies  # torch takes seconds: not before it must
 
     assert images.y is not None
+    X_target, y_target = load_target(options.target, labelled=options.score_target)
     return compare_strategies(
         images.X,
         images.y,
         candidates=candidates,
         cv=options.cv,
         groups=images.groups,
-        X_target=None if options.target is None else load_images(options.target).X,
+        X_target=X_target,
+        y_target=y_target,
         backbone=options.backbone,
         weights=options.weights,
         layers=options.layers,
@@ -188,7 +193,7 @@ def _save_and_predict(
 
 
 _LEGEND = """\
-score, spread: mean and standard deviation over the folds.
+score, spread: mean and standard deviation over the folds{where}.
 p: of the difference from the best, by a t-test corrected for folds that overlap.
 fit, predict: seconds a fold, as if no feature had been kept; search: seconds of the whole grid."""
 
@@ -199,12 +204,13 @@ def _as_text(
     predictions: list[dict[str, Any]],
     options: argparse.Namespace,
 ) -> str:
+    where = f", on the images in {options.target}" if options.score_target else ""
     lines = [
         f"{images.describe()}; {_budget(options)}; network {options.backbone}",
         "",
         as_table(_shown(comparison.results_), left=("candidate", "best parameters")),
         "",
-        _LEGEND,
+        _LEGEND.format(where=where),
         f"All images went through the network once, in {comparison.pass_seconds_:.1f} s.",
         "",
         f"Best: {comparison.best_candidate_} ({format_params(comparison.best_params_)})",
@@ -243,6 +249,7 @@ def _as_json(
             "results": comparison.results_.to_dict(orient="records"),
             "fold_scores": comparison.fold_scores_.to_dict(orient="list"),
             "pass_seconds": comparison.pass_seconds_,
+            "scored_on_target": options.score_target,
             "best": comparison.best_candidate_,
             "model": options.out,
             "report": options.report,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Images", "load_images", "load_labelled_images"]
+__all__ = ["Images", "load_images", "load_labelled_images", "load_target"]
 
 
 class Images(NamedTuple):
@@ -80,3 +80,19 @@ def load_images(source: Path) -> Images:
         return Images(table.paths, table.labels, table.groups, table.paths.tolist(), str(source))
     paths = list_images(source)
     return Images(paths, None, None, paths.tolist(), str(source))
+
+
+def load_target(
+    source: Path | None, *, labelled: bool
+) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
+    """List the images of a target domain, if there is one, and their labels if these are asked for."""
+    if source is None:
+        if labelled:
+            raise ValueError(
+                "--score-target has no target. Give its images by --target FOLDER|CSV."
+            )
+        return None, None
+    if not labelled:
+        return load_images(source).X, None
+    images = load_labelled_images(source)
+    return images.X, images.y

@@ -53,8 +53,9 @@ def run(options: argparse.Namespace) -> None:
         }
         print_result(as_json(result))
         return
+    where = f", on the images in {options.target}" if options.score_target else ""
     print_result(
         f"{found.best_candidate_} ({format_params(found.best_params_)}), fitted on "
-        f"{images.describe()}, is saved to {options.out}. Score over {options.cv} folds: "
+        f"{images.describe()}, is saved to {options.out}. Score over {options.cv} folds{where}: "
         f"{row.score_mean:.4f}, spread {row.score_std:.4f}."
     )

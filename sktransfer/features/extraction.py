@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
     from sktransfer.features.engine import Engine
     from sktransfer.features.plan import FeaturePlan, Slot
-    from sktransfer.images import ImageSequence, Payload
+    from sktransfer.pixels import Payload
     from sktransfer.preprocessing import Preprocessing
+    from sktransfer.sequences import ImageSequence
 
 __all__ = ["Extraction", "extract", "workers"]
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sktransfer.features.plan import FeaturePlan, Slot
-    from sktransfer.images import Payload
+    from sktransfer.pixels import Payload
 
 __all__ = [
     "CacheInfo",

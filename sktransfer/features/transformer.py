@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
     from sktransfer.features.engine import Engine
     from sktransfer.features.plan import Slot
-    from sktransfer.images import ImageSequence, ImageShape
+    from sktransfer.images import ImageShape
+    from sktransfer.sequences import ImageSequence
 
 __all__ = ["DeepFeatureTransformer"]
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sktransfer.images import ImageSequence
     from sktransfer.preprocessing import Preprocessing
+    from sktransfer.sequences import ImageSequence
 
 __all__ = ["decode_images"]
 

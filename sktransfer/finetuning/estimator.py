@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from sktransfer.finetuning.settings import TrainingSettings
     from sktransfer.finetuning.targets import LabelCoder, ValueScaler
     from sktransfer.finetuning.trained import TrainedNetwork
-    from sktransfer.images import ImageSequence
+    from sktransfer.sequences import ImageSequence
 
 __all__ = ["FineTunedEstimator"]
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from sktransfer.finetuning.augmentation import Augmentation
     from sktransfer.finetuning.settings import TrainingSettings
     from sktransfer.finetuning.targets import LabelCoder, ValueScaler
-    from sktransfer.images import ImageSequence
+    from sktransfer.sequences import ImageSequence
 
 __all__ = ["Rows", "faithful_settings", "new_network", "prepare_rows", "start_head"]
 

@@ -14,8 +14,8 @@ from sktransfer.finetuning.progress import progress_bar
 
 if TYPE_CHECKING:
     from sktransfer.backbones.weights import LoadedBackbone
-    from sktransfer.images import ImageSequence
     from sktransfer.preprocessing import Preprocessing
+    from sktransfer.sequences import ImageSequence
 
 __all__ = ["is_tuned", "pooled_features"]
 

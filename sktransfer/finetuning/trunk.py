@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from sktransfer.backbones.weights import LoadedBackbone
     from sktransfer.finetuning.augmentation import Augmentation
     from sktransfer.finetuning.settings import TrainingSettings
-    from sktransfer.images import ImageSequence
     from sktransfer.preprocessing import Preprocessing
+    from sktransfer.sequences import ImageSequence
 
 __all__ = ["Inputs", "choose_inputs", "compute_inputs"]
 

@@ -14,6 +14,7 @@ from sktransfer.parameters import check_integer
 from sktransfer.selection.labels import check_class_labels, stratified_folds
 from sktransfer.selection.layer_probes import Probes, probe_layers
 from sktransfer.selection.pixels import PixelTransformer
+from sktransfer.selection.reasons import SIMILAR_GAIN, Verdict, reasons
 from sktransfer.selection.rows import take
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Recommendation", "recommend_strategy"]
 
-_SIMILAR_GAIN = 0.3
 _SCRATCH_PARAMETERS_PER_IMAGE = 100
 
 
@@ -182,7 +182,6 @@ def recommend_strategy(
         verbose=verbose,
     )
     rows = _drawn(codes, max_images, random_state)
-    counts = np.bincount(codes)
     n_folds = max(2, min(cv, int(np.bincount(codes[rows]).min())))
     folds = stratified_folds(n_folds, codes[rows], classes, random_state=random_state)
     images = X if len(rows) == len(X) else take(X, rows)
@@ -190,50 +189,63 @@ def recommend_strategy(
     probes = probe_layers(features, pixels, images, codes[rows], folds)
 
     sizes = _stage_sizes(features)
-    head = (features.n_features_out_ + 1) * len(classes)
-    paid = _stages_paid_for(sizes, head, parameters_per_image * len(codes))
-    figures: dict[str, float] = {
+    figures = _figures(codes, len(rows), sizes, features.n_features_out_, probes)
+    verdict = _verdict(figures, sizes, probes, few_per_class, parameters_per_image)
+    return Recommendation(
+        strategy=verdict.strategy,
+        layers=(verdict.layer,),
+        pooling=verdict.pooling,
+        n_trainable=verdict.n_trainable,
+        size=verdict.size,
+        similarity=verdict.similarity,
+        figures=figures,
+        probes=probes.table,
+        reasons=reasons(figures, verdict, probes, few_per_class, parameters_per_image),
+    )
+
+
+def _figures(
+    codes: NDArray[np.intp], n_probed: int, sizes: list[int], width: int, probes: Probes
+) -> dict[str, float]:
+    """Gather what was counted and measured."""
+    counts = np.bincount(codes)
+    chance, pixels = float(counts.max() / len(codes)), float(probes.pixels.mean())
+    base = max(pixels, chance)
+    return {
         "n_images": len(codes),
-        "n_classes": len(classes),
-        "images_per_class": len(codes) / len(classes),
+        "n_classes": len(counts),
+        "images_per_class": len(codes) / len(counts),
         "smallest_class": int(counts.min()),
-        "n_probed": len(rows),
+        "n_probed": n_probed,
         "parameters": sum(sizes),
         "parameters_last_stage": sizes[-1],
-        "head_parameters": head,
-        "chance": float(counts.max() / len(codes)),
-        "pixels_accuracy": float(probes.pixels.mean()),
+        "head_parameters": (width + 1) * len(counts),
+        "chance": chance,
+        "pixels_accuracy": pixels,
         "last_accuracy": probes.last_accuracy,
         "best_accuracy": probes.best_accuracy,
+        "gain": (probes.last_accuracy - base) / (1 - base) if base < 1 else 0.0,
+        "logme_last": probes.logme_last,
+        "logme_best": probes.logme_best,
     }
-    base = max(figures["pixels_accuracy"], figures["chance"])
-    gain = (probes.last_accuracy - base) / (1 - base) if base < 1 else 0.0
-    figures |= {"gain": gain, "logme_last": probes.logme_last, "logme_best": probes.logme_best}
+
+
+def _verdict(
+    figures: dict[str, float],
+    sizes: list[int],
+    probes: Probes,
+    few_per_class: int,
+    parameters_per_image: int,
+) -> Verdict:
+    """Apply the rule of thumb."""
+    n_images = int(figures["n_images"])
+    budget = parameters_per_image * n_images
+    paid = _stages_paid_for(sizes, int(figures["head_parameters"]), budget)
     few = figures["images_per_class"] < few_per_class or paid == 0
-    similar = gain >= _SIMILAR_GAIN and probes.last_is_within_error
-    useless = not probes.beats_pixels
-    strategy = _strategy(few, similar, useless, paid, sizes, len(codes))
-    trains_network = strategy != "frozen"
-    layer, pooling = probes.last_choice if trains_network else probes.choice
-    n_trainable = {"frozen": 0, "partial": paid}.get(strategy, len(sizes))
-    reasons = (
-        _on_size(figures, few, paid, few_per_class, parameters_per_image, len(sizes)),
-        _on_similarity(figures, similar, probes),
-        _on_strategy(strategy, few, similar, useless, n_trainable),
-        _on_layer(probes, layer, trains_network),
-        _on_pooling(probes, layer, pooling),
-    )
-    return Recommendation(
-        strategy,
-        (layer,),
-        pooling,
-        n_trainable,
-        "few" if few else "many",
-        "similar" if similar else "different",
-        figures,
-        probes.table,
-        reasons,
-    )
+    similar = figures["gain"] >= SIMILAR_GAIN and probes.last_is_within_error
+    strategy = _strategy(few, similar, not probes.beats_pixels, paid, sizes, n_images)
+    layer, pooling = probes.choice if strategy == "frozen" else probes.last_choice
+    return Verdict(strategy, layer, pooling, few, similar, paid, n_stages=len(sizes))
 
 
 def _drawn(codes: NDArray[np.intp], max_images: int, random_state: int | None) -> NDArray[np.intp]:
@@ -277,69 +289,3 @@ def _strategy(
     if not similar and useless and sum(sizes) <= _SCRATCH_PARAMETERS_PER_IMAGE * n_images:
         return "scratch"
     return "full" if paid == len(sizes) else "partial"
-
-
-def _on_size(
-    figures: dict[str, float], few: bool, paid: int, few_per_class: int, per_image: int, n: int
-) -> str:
-    start = (
-        f"Size: {figures['n_images']:,.0f} images in {figures['n_classes']:.0f} classes, "
-        f"{figures['images_per_class']:.0f} a class (smallest {figures['smallest_class']:.0f}). "
-    )
-    payable = (
-        f"At {per_image:,} trained parameters an image they pay for {paid} of the {n} stages "
-        f"(the last has {figures['parameters_last_stage']:,.0f} parameters, all have "
-        f"{figures['parameters']:,.0f})"
-    )
-    if not few:
-        return f"{start}{payable}: many."
-    if figures["images_per_class"] < few_per_class:
-        return f"{start}That is less than {few_per_class} a class: few."
-    return f"{start}{payable}: few."
-
-
-def _on_similarity(figures: dict[str, float], similar: bool, probes: Probes) -> str:
-    text = (
-        f"Similarity: on {figures['n_probed']:,.0f} images, a linear classifier gets "
-        f"{figures['last_accuracy']:.1%} right with features of the last stage, "
-        f"{figures['pixels_accuracy']:.1%} with raw pixels, and the largest class has "
-        f"{figures['chance']:.1%}. The features get {max(figures['gain'], 0):.0%} of the rest right "
-    )
-    text += f"({_SIMILAR_GAIN:.0%} or more would be similar)" if not similar else ""
-    if not probes.last_is_within_error:
-        text += f", and {probes.best_layer} is better than the last stage"
-    return f"{text.rstrip()}: {'similar' if similar else 'different'}."
-
-
-def _on_strategy(strategy: str, few: bool, similar: bool, useless: bool, n_trainable: int) -> str:
-    quadrant = f"{'few' if few else 'many'} and {'similar' if similar else 'different'}"
-    why = {
-        "frozen": "keep the network frozen and train a classifier on its features",
-        "partial": f"train the last {n_trainable} stage(s) and the head, the rest stays frozen",
-        "full": "train the whole network from its pre-trained weights, at a low rate",
-        "scratch": "no layer beats raw pixels, and there are images enough to train from random weights",
-    }[strategy]
-    text = f"Strategy: {strategy!r}, because the images are {quadrant}: {why}."
-    if strategy == "frozen" and useless:
-        text += (
-            " No layer clearly beats a linear classifier on raw pixels, so try another network too."
-        )
-    return text
-
-
-def _on_layer(probes: Probes, layer: str, trains_network: bool) -> str:
-    best = f"{probes.best_layer} has the highest accuracy, {probes.best_accuracy:.1%}"
-    if trains_network:
-        return f"Layer: {layer}, the last, because the network is trained; as they are, {best}."
-    if layer == probes.best_layer:
-        return f"Layer: {layer}; it has the highest accuracy, {probes.best_accuracy:.1%}."
-    return f"Layer: {layer}; {best}, but not beyond the error, and LogME prefers {layer}."
-
-
-def _on_pooling(probes: Probes, layer: str, pooling: str) -> str:
-    rows = probes.table[probes.table["layer"] == layer].set_index("pooling")["accuracy"]
-    text = f"Pooling: {pooling!r} ({layer}: average {rows['avg']:.1%}, maximum {rows['max']:.1%})"
-    if rows[pooling] < rows.max():
-        return f"{text}; the difference is within the error."
-    kind = "all over the image" if pooling == "avg" else "in small parts of it"
-    return f"{text}, as for patterns {kind}."

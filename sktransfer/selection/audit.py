@@ -152,7 +152,7 @@ def audit_images(
     if len(good) > 1:
         table.loc[good, "nearest"] = good[near.nearest]
         table.loc[good, "similarity"] = near.similarity
-    groups = united(n, np.concatenate([exact, good[near.pairs]]))
+    groups = united(n, np.vstack([exact, np.column_stack([good, good[near.groups]])]))
     table["exact_group"] = _only_shared(united(n, exact))
     table["near_group"] = _only_shared(groups)
     table["group"] = groups

@@ -24,11 +24,11 @@ _OF_FEW = 0.95
 
 
 class Neighbours(NamedTuple):
-    """The nearest other image of each image, and all pairs above a threshold."""
+    """The nearest other image of each image, and the groups that near duplicates form."""
 
     nearest: NDArray[np.intp]
     similarity: NDArray[np.float64]
-    pairs: NDArray[np.intp]  # (n_pairs, 2)
+    groups: NDArray[np.intp]  # the first row of each image's group
     threshold: float
 
 
@@ -47,27 +47,27 @@ def nearest_images(features: NDArray[np.float32], threshold: float | None) -> Ne
     >>> rng = np.random.default_rng(0)
     >>> features = rng.standard_normal((50, 20)).astype(np.float32)
     >>> features[7] = features[3] + 0.01
-    >>> nearest_images(features, None).pairs
-    array([[3, 7]])
+    >>> nearest_images(features, None).groups[:9]
+    array([0, 1, 2, 3, 4, 5, 6, 3, 8])
     """
     n = len(features)
     nearest = np.full(n, -1, np.intp)
     similarity, third = np.full(n, np.nan), np.full(n, np.nan)
     if n < 2:
-        return Neighbours(nearest, similarity, np.empty((0, 2), np.intp), threshold or _OF_FEW)
+        return Neighbours(nearest, similarity, np.arange(n), threshold or _OF_FEW)
     unit = _standardised(features)
     for rows, cosines in _blocks(unit):
         nearest[rows] = cosines.argmax(1)
         similarity[rows] = np.clip(cosines.max(1), -1, 1)
         third[rows] = np.partition(cosines, -min(_RANK, n - 1), axis=1)[:, -min(_RANK, n - 1)]
     limit = near_threshold_of(third) if threshold is None else threshold
-    found = []
+    groups = np.arange(n)
     if similarity.max() >= limit:
         for rows, cosines in _blocks(unit):
             one, other = np.nonzero(cosines >= limit)
-            found.append(np.column_stack([rows[one], other]))
-    pairs = np.concatenate(found) if found else np.empty((0, 2), np.intp)
-    return Neighbours(nearest, similarity, pairs[pairs[:, 0] < pairs[:, 1]], float(limit))
+            # At once, because all pairs of ten thousand copies of one image would not fit.
+            groups = united(n, np.vstack([_as_pairs(groups), np.column_stack([rows[one], other])]))
+    return Neighbours(nearest, similarity, groups, float(limit))
 
 
 def near_threshold_of(similarity: NDArray[np.float64]) -> float:
@@ -118,6 +118,11 @@ def united(n: int, pairs: NDArray[np.intp]) -> NDArray[np.intp]:
     _, firsts, inverse = np.unique(components, return_index=True, return_inverse=True)
     groups: NDArray[np.intp] = firsts[inverse].astype(np.intp)
     return groups
+
+
+def _as_pairs(groups: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Pair each image with the first of its group."""
+    return np.column_stack([np.arange(len(groups)), groups])
 
 
 def _standardised(features: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ from sktransfer.pixels import Unusable
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sktransfer.images import ImageSequence
+    from sktransfer.sequences import ImageSequence
 
 __all__ = ["Look", "described", "inspect_images"]
 

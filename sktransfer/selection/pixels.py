@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
     from sklearn.utils import Tags
 
-    from sktransfer.images import ImageSequence, ImageShape
+    from sktransfer.images import ImageShape
+    from sktransfer.sequences import ImageSequence
 
 __all__ = ["PixelTransformer"]
 

@@ -139,6 +139,9 @@ class StrategyComparison:
         X: Any = None,
         y: ArrayLike | None = None,
         *,
+        X_target: Any = None,
+        y_target: ArrayLike | None = None,
+        unlabeled: Any = None,
         audit: pd.DataFrame | None = None,
         recommendation: Recommendation | None = None,
     ) -> Path:
@@ -151,6 +154,9 @@ class StrategyComparison:
         X, y : images and array-like of shape (n_images,), default=None
             Those that were compared on; with them the report also shows what the winner gets right
             and wrong, where it looks, and what the features tell.
+        X_target, y_target, unlabeled : default=None
+            As they were given to :func:`~sktransfer.compare_strategies`: a winner that has adapted
+            to a target is shown at work only with its images, and on them if they have labels.
         audit : DataFrame, default=None
             As :func:`~sktransfer.audit_images` returns it.
         recommendation : Recommendation, default=None
@@ -166,11 +172,22 @@ class StrategyComparison:
         ImportError
             If matplotlib is not installed.
         ValueError
-            If `X` is given without `y`, or they have different lengths.
+            If `X` is given without `y`, or they have different lengths; or as
+            :func:`~sktransfer.compare_strategies` does, about the target.
         """
         from sktransfer.selection.report import render_report
 
-        return render_report(self, path, X=X, y=y, audit=audit, recommendation=recommendation)
+        return render_report(
+            self,
+            path,
+            X=X,
+            y=y,
+            X_target=X_target,
+            y_target=y_target,
+            unlabeled=unlabeled,
+            audit=audit,
+            recommendation=recommendation,
+        )
 
 
 def tabulate(

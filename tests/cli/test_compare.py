@@ -77,6 +77,7 @@ def test_without_a_folder_the_bundled_digits_are_compared_with_the_options_given
     assert asked == {
         "n_images": 200,
         "X_target": None,
+        "y_target": None,
         "max_epochs": 3,
         "candidates": ["features + random forest", "raw pixels + logistic regression"],
         "groups": None,
@@ -124,6 +125,23 @@ def test_images_of_another_domain_are_handed_on_without_labels(folder, monkeypat
     main(["compare", "digits", "--target", "digits/one", "--quiet"])
     assert len(asked["X_target"]) == 8
     assert asked["X_target"][0] == "digits/one/0001.png"
+
+
+def test_labels_of_the_target_score_only_if_asked_for(folder, monkeypatch, capsys):
+    asked = {}
+
+    def compare_strategies(X, y, **options):
+        asked.update(options)
+        raise ValueError("enough seen")
+
+    monkeypatch.setattr(sktransfer.selection, "compare_strategies", compare_strategies)
+    main(["compare", "digits", "--target", "digits", "--quiet"])
+    assert asked["y_target"] is None
+    main(["compare", "digits", "--target", "digits", "--score-target", "--quiet"])
+    assert len(asked["y_target"]) == len(asked["X_target"]) == 16
+    capsys.readouterr()
+    assert main(["compare", "digits", "--score-target"]) == 1
+    assert "--score-target has no target. Give its images by --target" in capsys.readouterr().err
 
 
 @pytest.mark.slow

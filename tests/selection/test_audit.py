@@ -1,6 +1,7 @@
 """`audit_images` finds what was planted, and nothing else."""
 
 import io
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -226,7 +227,7 @@ def test_the_threshold_follows_the_images_and_not_their_copies():
     assert 0.75 <= nearest_images(F, None).threshold < nearest_images(alike, None).threshold <= 0.98
     # Even if every image has a copy, only copies are found.
     found = nearest_images(np.concatenate([F, F + rng.normal(0, 0.05, F.shape)]), None)
-    np.testing.assert_array_equal(found.pairs[:, 1] - found.pairs[:, 0], np.full(100, 100))
+    np.testing.assert_array_equal(found.groups, np.tile(np.arange(100), 2))
     assert near_threshold_of(np.full(29, 0.1)) == 0.95  # of too few images to tell
 
 
@@ -239,8 +240,20 @@ def test_neighbours_are_those_of_brute_force(monkeypatch):
     np.fill_diagonal(cosines, -2)
     np.testing.assert_array_equal(found.nearest, cosines.argmax(1))
     expected = np.argwhere(np.triu(cosines >= 0.6))
-    np.testing.assert_array_equal(found.pairs[np.lexsort(found.pairs.T[::-1])], expected)
-    assert len(expected)
+    np.testing.assert_array_equal(found.groups, united(40, expected))
+    assert len(np.unique(found.groups)) < 40
+
+
+def test_many_copies_of_one_image_take_no_memory_for_all_their_pairs(monkeypatch):
+    monkeypatch.setattr("sktransfer.selection.duplicates._BLOCK", 16)
+    F = np.random.default_rng(0).standard_normal((3000, 4)).astype(np.float32)
+    F[100:] = F[0]  # four million pairs, 32 MB for each of their rows and again for each other end
+    tracemalloc.start()
+    groups = nearest_images(F, 0.999).groups
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (groups == 0).sum() == 2901
+    assert peak < 20e6
 
 
 def test_groups_are_chains_of_pairs():

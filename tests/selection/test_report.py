@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from torch import nn
 
-from sktransfer import DeepFeatureTransformer, compare_strategies
+from sktransfer import DANNClassifier, DeepFeatureTransformer, compare_strategies
 from sktransfer.selection import PixelTransformer
 from sktransfer.selection.report import render_report
 from sktransfer.selection.report.reproduction import code_of
@@ -242,6 +242,8 @@ def test_examples_are_images_that_the_model_was_not_fitted_on(images):
     model = make_pipeline(PixelTransformer(8), SVC())
     folds = [(np.arange(0, 60, 2), np.arange(1, 60, 2)), (np.arange(1, 60, 2), np.arange(0, 60, 2))]
     held = hold_out(model, X, y, folds, 0.1)
+    assert held.X is X
+    assert not held.of_target
     assert sorted(held.rows.tolist()) == list(range(60))
     expected = make_pipeline(PixelTransformer(8), SVC()).fit(X[folds[0][0]], y[folds[0][0]])
     np.testing.assert_array_equal(held.predicted[:30], expected.predict(X[folds[0][1]]))
@@ -269,6 +271,36 @@ def test_an_adapted_winner_is_not_fitted_again_without_its_target(tmp_path, comp
     headings = [text for _, text in _Outline(path.read_text(encoding="utf-8")).headings]
     assert "What it gets right and wrong" not in headings
     assert "What the features tell" in headings
+
+
+def test_a_winner_that_was_scored_on_the_target_is_shown_on_it(images):
+    from sktransfer.selection.report.examples import examples_section, hold_out
+
+    X, y = images
+    model = make_pipeline(PixelTransformer(8), SVC())
+    folds = [(np.arange(0, 60, 2), np.arange(1, 60, 2))] * 2
+    target, labels = 255 - X[:50], y[:50]
+    held = hold_out(model, X, y, folds, 0.1, X_target=target, y_target=labels)
+    np.testing.assert_array_equal(held.predicted, held.model.predict(target))
+    section = examples_section("svm", held).body
+    n_right = (held.predicted == labels).sum()
+    assert f"{n_right} of 50 images that were held out are right" in section
+    assert f"{50 - n_right} mistakes on 50 images of the target, whose labels svm" in section
+
+
+def test_an_adapted_winner_is_fitted_with_its_target(tmp_path, digits):
+    rows = np.concatenate([np.flatnonzero(digits.y == digit)[:8] for digit in range(3)])
+    X, y = np.concatenate([digits.X[rows], 255 - digits.X[:20]]), np.repeat(-1, 44)
+    y[:24] = digits.y[rows]
+    model = DANNClassifier(
+        "tiny", strategy="frozen", image_size=32, domain_head=(8,), max_epochs=1, random_state=0
+    )
+    comparison = compare_strategies(X, y, candidates={"DANN": model}, cv=2, unlabeled=-1)
+    page = comparison.to_html(tmp_path / "r.html", X, y, unlabeled=-1).read_text(encoding="utf-8")
+    outline = _Outline(page)
+    assert ("h2", "What it gets right and wrong") in outline.headings
+    assert "of 24 images that were held out are right" in _text(outline)  # none of the target
+    assert "model.fit(X, y, X_target=X_target)" in page
 
 
 @pytest.mark.parametrize(

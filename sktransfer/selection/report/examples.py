@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import clone
 from sklearn.metrics import ConfusionMatrixDisplay
-from sklearn.utils import _safe_indexing
 
 from sktransfer.plotting.canvas import import_matplotlib
 from sktransfer.plotting.overlay import overlays
 from sktransfer.saliency import saliency_maps
+from sktransfer.selection.cells import fit_on
 from sktransfer.selection.report.page import Section, paragraphs
 from sktransfer.selection.report.pictures import image_tag, plot_figure
 from sktransfer.selection.report.units import counted
+from sktransfer.selection.rows import take
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,20 +41,27 @@ _HOW = {
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """What copies of the winner say of images that they were not fitted on.
+    """What copies of the winner say of images whose labels they were not given.
 
     Parameters
     ----------
+    X, y : images and ndarray of shape (n_images,)
+        Of the target if it has labels, otherwise those that were compared on.
+    of_target : bool
+        Which of the two.
     model : estimator
         Fitted on the training part of the first fold.
     first : ndarray of int
-        Rows of the test part of the first fold.
+        Rows of `X` that this model predicted: all of the target, or the test part of the fold.
     rows : ndarray of int
         Rows of all that was predicted.
     predicted : ndarray
         Labels of `rows`.
     """
 
+    X: Any
+    y: NDArray[Any]
+    of_target: bool
     model: Any
     first: NDArray[np.intp]
     rows: NDArray[np.intp]
@@ -66,6 +74,9 @@ def hold_out(
     y: NDArray[Any],
     folds: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]],
     fit_seconds: float,
+    *,
+    X_target: Any = None,
+    y_target: NDArray[Any] | None = None,
 ) -> HeldOut:
     """Fit copies of an estimator on folds and predict what each has not seen.
 
@@ -79,49 +90,65 @@ def hold_out(
         All of them are used if that takes two minutes at most, otherwise the first.
     fit_seconds : float
         What one fit takes; NaN if unknown, which counts as long.
+    X_target : images or None
+        Unlabelled images of a target domain, for an estimator that adapts to it.
+    y_target : ndarray of shape (n_target_images,) or None
+        Labels of these: then they are predicted, by the copy of the first fold.
     """
+
+    def fitted(rows: NDArray[np.intp]) -> Any:
+        return fit_on(clone(estimator), take(X, rows), y[rows], X_target)
+
+    if y_target is not None:
+        model, rows = fitted(folds[0][0]), np.arange(len(y_target))
+        said = np.asarray(model.predict(X_target))
+        return HeldOut(X_target, y_target, True, model, rows, rows, said)
     affordable = fit_seconds * len(folds) <= _AFFORDABLE_SECONDS
     used = list(folds) if affordable else list(folds[:1])
     models: list[Any] = []
     predicted = []
     for train, test in used:
-        model = clone(estimator).fit(_safe_indexing(X, train), y[train])
-        predicted.append(np.asarray(model.predict(_safe_indexing(X, test))))
+        model = fitted(train)
+        predicted.append(np.asarray(model.predict(take(X, test))))
         models = models or [model]
     rows = np.concatenate([test for _, test in used])
-    return HeldOut(models[0], used[0][1], rows, np.concatenate(predicted))
+    return HeldOut(X, y, False, models[0], used[0][1], rows, np.concatenate(predicted))
 
 
-def examples_section(name: str, held: HeldOut, X: Any, y: NDArray[Any]) -> Section:
-    """Show what is taken for what, and images of the first fold with saliency.
+def examples_section(name: str, held: HeldOut) -> Section:
+    """Show what is taken for what, and images of the first fold, or of the target, with saliency.
 
     Parameters
     ----------
     name : str
         Of the candidate.
     held : HeldOut
-        What it says of images that it was not fitted on.
-    X, y : images and ndarray of shape (n_images,)
-        Labelled images.
+        What it says of images whose labels it was not given.
     """
+    X, y = held.X, held.y
     said = held.predicted[: len(held.first)]
     wrong = held.first[said != y[held.first]]
     right = held.first[said == y[held.first]]
     chosen = np.concatenate([wrong[:_MOST], _one_of_each(right, y)[:_MOST]])
-    found = saliency_maps(held.model, _safe_indexing(X, chosen))
+    found = saliency_maps(held.model, take(X, chosen))
     shown = overlays(found)
     items = [
         _example(X, int(row), y[row], found.targets[i], found.pixels[i], shown[i])
         for i, row in enumerate(chosen)
     ]
     share = counted(len(wrong), "mistake")
+    which = (
+        f"of the target, whose labels {name} was not given"
+        if held.of_target
+        else f"of one fold, to which {name} was not fitted"
+    )
     lead = (
-        f"{share[0].upper()}{share[1:]} on {counted(len(held.first), 'image')} of one fold, to which "
-        f"{name} was not fitted. Above, what it saw; below, where it looked."
+        f"{share[0].upper()}{share[1:]} on {counted(len(held.first), 'image')} {which}. "
+        "Above, what it saw; below, where it looked."
     )
     samples = f'<ul class="samples">{"".join(items)}</ul>'
     body = [
-        _confusion_plot(held, y),
+        _confusion_plot(held),
         "<h3>Where it looks</h3>",
         paragraphs(lead, _HOW[found.method]),
         samples,
@@ -129,12 +156,12 @@ def examples_section(name: str, held: HeldOut, X: Any, y: NDArray[Any]) -> Secti
     return Section("What it gets right and wrong", "\n".join(body))
 
 
-def _confusion_plot(held: HeldOut, y: NDArray[Any]) -> str:
+def _confusion_plot(held: HeldOut) -> str:
     """Draw which classes are taken for which; empty if there are too many classes to read it."""
-    classes = np.unique(np.concatenate([y, held.predicted]))
+    classes = np.unique(np.concatenate([held.y, held.predicted]))
     if len(classes) > _MANY_CLASSES:
         return ""
-    true = y[held.rows]
+    true = held.y[held.rows]
     plt = import_matplotlib("A report")
     side = max(3.4, min(6.0, 0.42 * len(classes) + 1.6))
 
@@ -173,7 +200,7 @@ def _example(
 
 
 def _name_of(X: Any, row: int) -> str:
-    item = _safe_indexing(X, [row])
+    item = take(X, np.array([row]))
     item = item.iloc[0] if hasattr(item, "iloc") else item[0]
     if isinstance(item, str | os.PathLike):
         return os.path.basename(os.fsdecode(item))  # noqa: PTH119 - also of bytes

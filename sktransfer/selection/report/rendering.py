@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sktransfer.features.pipelines import split_pipeline
 from sktransfer.plotting.canvas import import_matplotlib
 from sktransfer.plotting.scoring import folds_of, name_of_score
+from sktransfer.selection.folds import check_target_labels
 from sktransfer.selection.report.answer import answer_section, recommendation_section
 from sktransfer.selection.report.evidence import evidence_section
 from sktransfer.selection.report.examples import examples_section, hold_out
@@ -21,6 +22,7 @@ from sktransfer.selection.report.page import Section, make_page, paragraphs
 from sktransfer.selection.report.reproduction import code_of
 from sktransfer.selection.report.scores import plots_section, table_section
 from sktransfer.selection.report.units import counted
+from sktransfer.selection.rows import split_target
 
 if TYPE_CHECKING:
     import os
@@ -37,6 +39,9 @@ def render_report(
     *,
     X: Any = None,
     y: ArrayLike | None = None,
+    X_target: Any = None,
+    y_target: ArrayLike | None = None,
+    unlabeled: Any = None,
     audit: pd.DataFrame | None = None,
     recommendation: Any = None,
     title: str = "Which strategy for these images?",
@@ -55,10 +60,13 @@ def render_report(
     X : images, default=None
         Those that were compared on. With `X` and `y` the report also holds what the features tell,
         a confusion matrix and examples with saliency; this fits the winner again, on all folds if
-        that takes two minutes at most, otherwise on the first. An adapted network, which needs the
-        images of its target too, is not fitted again, and has neither matrix nor examples.
+        that takes two minutes at most, otherwise on the first.
     y : array-like of shape (n_images,), default=None
         Their labels.
+    X_target, y_target, unlabeled : default=None
+        As in :func:`~sktransfer.compare_strategies`. A winner that has adapted to a target can only
+        be fitted again with its images; without them it has neither matrix nor examples. With
+        `y_target`, these are of the target.
     audit : DataFrame, default=None
         As :func:`~sktransfer.audit_images` returns it.
     recommendation : Recommendation, default=None
@@ -76,7 +84,8 @@ def render_report(
     ImportError
         If matplotlib is not installed.
     ValueError
-        If `X` is given without `y`, or they have different lengths.
+        If `X` is given without `y`, or they have different lengths; or as
+        :func:`~sktransfer.compare_strategies` does, about the target.
 
     Examples
     --------
@@ -96,6 +105,9 @@ def render_report(
     fold_scores = getattr(comparison, "fold_scores_", None)
     scoring = _scoring(comparison)
     labels = _checked_labels(X, y)
+    if labels is not None:
+        X, labels, _, X_target = split_target(X, labels, None, X_target, unlabeled)
+    target_labels = check_target_labels(X_target, y_target)
     score_name = _score_name(comparison, scoring, labels)
     sections = [
         answer_section(results, 0 if fold_scores is None else len(fold_scores), score_name),
@@ -105,7 +117,7 @@ def render_report(
     if recommendation is not None:
         sections.append(recommendation_section(recommendation))
     if labels is not None:
-        sections += _of_images(comparison, X, labels, scoring)
+        sections += _of_images(comparison, X, labels, X_target, target_labels, scoring)
     if audit is not None:
         shape = getattr(_first_step(comparison.best_estimator_), "image_shape", None)
         sections.append(audit_section(audit, X, image_shape=shape))
@@ -116,15 +128,29 @@ def render_report(
     return target
 
 
-def _of_images(comparison: Any, X: Any, y: NDArray[Any], scoring: Any) -> list[Section]:
+def _of_images(
+    comparison: Any,
+    X: Any,
+    y: NDArray[Any],
+    X_target: Any,
+    y_target: NDArray[Any] | None,
+    scoring: Any,
+) -> list[Section]:
     """Make the sections that need the images."""
     folds = _folds(comparison, y)
     winner = comparison.results_.iloc[0]
     sections = []
-    if winner.get("strategy") != "adaptation":  # which cannot be fitted again from X and y alone
-        seconds = float(winner.get("fit_seconds", np.nan))
-        held = hold_out(comparison.best_estimator_, X, y, folds, seconds)
-        sections.append(examples_section(str(winner["candidate"]), held, X, y))
+    if X_target is not None or winner.get("strategy") != "adaptation":
+        held = hold_out(
+            comparison.best_estimator_,
+            X,
+            y,
+            folds,
+            float(winner.get("fit_seconds", np.nan)),
+            X_target=X_target,
+            y_target=y_target,
+        )
+        sections.append(examples_section(str(winner["candidate"]), held))
     featured = _best_with_features(comparison)
     if featured is not None:
         sections.append(evidence_section(featured, X, y, folds, scoring))

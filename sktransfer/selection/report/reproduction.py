@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import has_fit_parameter
 
 __all__ = ["code_of"]
 
@@ -111,8 +112,12 @@ def code_of(estimator: Any) -> str:
         for home, names in sorted(writer.imports.items())
     ]
     comments = ["# X: images, as paths, arrays or PIL images; y: their labels"]
+    data = "X, y"
+    if has_fit_parameter(estimator, "X_target"):
+        data += ", X_target=X_target"
+        comments.append("# X_target: images of the target domain, without labels")
     comments += [f"# {name}: your own {kind}" for name, kind in writer.missing.items()]
-    lines = [*comments, f"model = {model}", "model.fit(X, y)", "print(model.predict(X[:5]))"]
+    lines = [*comments, f"model = {model}", f"model.fit({data})", "print(model.predict(X[:5]))"]
     return "\n".join([*imports, "", *lines] if imports else lines)
 
 

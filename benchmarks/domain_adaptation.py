@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SMALL = {
-    "batch_norm": "joint",
+    "batch_norm": "per_domain",
     "bottleneck": 64,
     "domain_head": (64,),
     "lr": 0.01,
@@ -54,14 +54,6 @@ DIGITS = {
     "pooling": "flatten",
     "batch_norm": "per_domain",
     "domain_head": (100,),
-}
-TINY = {
-    "strategy": "full",
-    "image_size": 32,
-    "batch_norm": "per_domain",
-    "domain_head": (100,),
-    "lr": 0.002,
-    "max_epochs": 50,
 }
 MODERN = {**DIGITS, "pixel_norm": "per_domain", "batch_size": 64}
 
@@ -126,7 +118,7 @@ def moons(seed: int, *_: Any, degrees: float = 35) -> Task:
     return Task(X, y, X_target, y_target, X_target, y_target, None, MOONS)
 
 
-def bundled(seed: int, *_: Any) -> Task:
+def bundled(seed: int, *_: Any, **settings: Any) -> Task:
     """The digits that come with the package; three tenths of the target are only scored on."""
     domains = load_digit_domains()
     kept, test = train_test_split(
@@ -143,7 +135,7 @@ def bundled(seed: int, *_: Any) -> Task:
         domains.X_target[test],
         domains.y_target[test],
         "tiny",
-        TINY,
+        settings,
     )
 
 
@@ -173,7 +165,9 @@ MAKERS: dict[str, Callable[..., Task]] = {
     "blobs": blobs,
     "moons": moons,
     "moons-clockwise": partial(moons, degrees=-35),
-    "bundled": bundled,
+    "bundled": bundled,  # all by default
+    "bundled-2": partial(bundled, n_trainable=2),
+    "bundled-full": partial(bundled, strategy="full"),
     "mnistm": from_files("mnist", "mnistm", "digits28", {**MODERN, "max_epochs": 4}),
     "mnistm-paper": from_files("mnist", "mnistm", "dann_mnist", {**PAPER, "max_epochs": 20}),
     "mnist-usps": from_files("mnist", "usps", "digits28", {**MODERN, "max_epochs": 2}),
@@ -211,7 +205,7 @@ def on_target(task: Task, seed: int) -> Any:
         return DANNClassifier(None, **task.settings, lambda_max=0.0, random_state=seed).fit(
             task.X_target, task.y_target, X_target=task.X_target
         )
-    shared = ("strategy", "pooling", "image_size", "lr", "max_epochs")
+    shared = ("strategy", "n_trainable", "pooling", "image_size", "lr", "max_epochs")
     return FineTuneClassifier(
         task.network,
         **{name: task.settings[name] for name in shared if name in task.settings},

@@ -46,7 +46,8 @@ class DANNClassifier(AdaptedClassifier):
     ----------
     backbone : str, nn.Module, callable, BackboneSpec or None, default="resnet50"
         As in :class:`~sktransfer.FineTuneClassifier`. None takes rows of numbers as they are, for
-        tables, and for features that a step before has computed.
+        tables, and for features that a step before has computed; a few hundred rows make few steps,
+        so let them be larger and more: ``lr=0.01, max_epochs=100``.
     algorithm : {"reversal", "alternating"}, default="reversal"
         One step for all, in which the gradient of the domain head is reversed; or two in turn: the
         domain head learns the domains, then features and class head learn the classes together

@@ -17,6 +17,7 @@ from torch import nn
 from sktransfer import DANNClassifier, DeepFeatureTransformer, compare_strategies
 from sktransfer.selection import PixelTransformer
 from sktransfer.selection.report import render_report
+from sktransfer.selection.report.findings import audit_section
 from sktransfer.selection.report.reproduction import code_of
 
 RESULTS = pd.DataFrame(
@@ -170,6 +171,15 @@ def test_the_advice_and_the_audit_are_in_words(outline):
     assert "the same pixels as image 1" in text
     assert "looks like two (93%)" in text
     assert "Compare again with StratifiedGroupKFold" in text
+
+
+def test_images_that_are_merely_odd_do_not_hide_what_is_wrong(audit):
+    table = audit.assign(odd_size=True, width=9.0, height=5.0)
+    body = audit_section(table).body
+    shown = [int(row) for row in re.findall(r">image (\d+)", body)]
+    assert shown == [3, 7, 11, 0, 1, 2, 4]
+    assert "53 more images" in body
+    assert "60 images of odd sizes" in body
 
 
 def test_names_cannot_inject_html(report):

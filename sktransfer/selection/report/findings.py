@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["audit_section"]
 
 _MOST_ROWS = 12
+_MOST_ODD_ROWS = 4  # of images in which nothing is wrong
 
 
 def audit_section(audit: pd.DataFrame, X: Any = None, *, image_shape: Any = None) -> Section:
@@ -34,14 +35,17 @@ def audit_section(audit: pd.DataFrame, X: Any = None, *, image_shape: Any = None
         Layout of flattened rows of `X`.
     """
     findings = [(row, _findings(record)) for row, record in _records(audit)]
-    found = sorted((_weight(texts), row, texts) for row, texts in findings if texts)
+    found = [(row, texts) for row, texts in findings if texts]
     summary = _summary(audit)
     if not found:
         checked = f"Nothing was found in {counted(len(audit), 'image')}: no duplicates, no labels "
         return Section("The images themselves", paragraphs(checked + "that seem wrong, no damage."))
     images = None if X is None else as_image_sequence(X, image_shape=image_shape)
-    rows = "".join(_row(audit, row, texts, images) for _, row, texts in found[:_MOST_ROWS])
-    left_out = len(found) - _MOST_ROWS
+    odd = [entry for entry in found if _is_merely_odd(entry[1])]
+    wrong = [entry for entry in found if not _is_merely_odd(entry[1])]
+    shown = [*wrong, *odd[:_MOST_ODD_ROWS]][:_MOST_ROWS]
+    rows = "".join(_row(audit, row, texts, images) for row, texts in shown)
+    left_out = len(found) - len(shown)
     more = f"{counted(left_out, 'more image')} in the audit's table." if left_out > 0 else ""
     head = "".join(
         f'<th scope="col" role="columnheader" class="text">{text}</th>'
@@ -89,8 +93,7 @@ def _findings(record: dict[str, Any]) -> list[str]:
     return texts
 
 
-def _weight(texts: list[str]) -> bool:
-    """Put images that are merely odd last."""
+def _is_merely_odd(texts: list[str]) -> bool:
     return all(text.startswith("odd") for text in texts)
 
 

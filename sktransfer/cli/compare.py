@@ -194,7 +194,7 @@ def _save_and_predict(
 
 _LEGEND = """\
 score, spread: mean and standard deviation over the folds{where}.
-p: of the difference from the best, by a t-test corrected for folds that overlap.
+p: {test}
 fit, predict: seconds a fold, as if no feature had been kept; search: seconds of the whole grid."""
 
 
@@ -204,13 +204,16 @@ def _as_text(
     predictions: list[dict[str, Any]],
     options: argparse.Namespace,
 ) -> str:
+    test = "of the difference from the best, by a t-test corrected for folds that overlap."
+    if options.score_target:
+        test = "not tested, for all folds were scored on the same images."
     where = f", on the images in {options.target}" if options.score_target else ""
     lines = [
         f"{images.describe()}; {_budget(options)}; network {options.backbone}",
         "",
         as_table(_shown(comparison.results_), left=("candidate", "best parameters")),
         "",
-        _LEGEND.format(where=where),
+        _LEGEND.format(where=where, test=test),
         f"All images went through the network once, in {comparison.pass_seconds_:.1f} s.",
         "",
         f"Best: {comparison.best_candidate_} ({format_params(comparison.best_params_)})",

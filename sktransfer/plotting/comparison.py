@@ -215,10 +215,13 @@ class StrategyComparisonDisplay:
 
     def _standings(self) -> list[str]:
         """Say of each candidate whether it is the best, tells itself apart from it, or neither."""
-        if "p_value" not in self.results.columns:
+        if not self._is_tested():
             return [_BEST] + [_WORSE] * (len(self.results) - 1)
         apart = [p < _SIGNIFICANT for p in self.results["p_value"].iloc[1:]]
         return [_BEST, *(_WORSE if worse else _TIE for worse in apart)]
+
+    def _is_tested(self) -> bool:
+        return "p_value" in self.results.columns and bool(self.results["p_value"].notna().any())
 
     def _folds(self, candidate: str) -> Any:
         if self.fold_scores is None or candidate not in self.fold_scores.columns:
@@ -226,7 +229,7 @@ class StrategyComparisonDisplay:
         return self.fold_scores[candidate].to_numpy()
 
     def _add_legend(self, ax: Axes, standings: Sequence[str]) -> None:
-        if "p_value" not in self.results.columns or len(standings) < 2:
+        if not self._is_tested():
             return
         for name, color in _COLORS.items():
             if name in standings:

@@ -14,7 +14,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from torch import nn
 
-from sktransfer import DANNClassifier, DeepFeatureTransformer, compare_strategies
+from sktransfer import (
+    DANNClassifier,
+    DeepFeatureTransformer,
+    StrategyComparisonDisplay,
+    compare_strategies,
+)
 from sktransfer.selection import PixelTransformer
 from sktransfer.selection.report import render_report
 from sktransfer.selection.report.findings import audit_section
@@ -173,6 +178,16 @@ def test_the_advice_and_the_audit_are_in_words(outline):
     assert "Compare again with StratifiedGroupKFold" in text
 
 
+def test_what_was_not_tested_is_not_called_as_good(tmp_path, comparison):
+    untested = SimpleNamespace(**vars(comparison))
+    untested.results_ = RESULTS.assign(p_value=np.nan)
+    text = _text(_Outline(render_report(untested, tmp_path / "r.html").read_text(encoding="utf-8")))
+    assert "Whether the others are worse was not tested" in text
+    assert "not shown to be worse" not in text
+    display = StrategyComparisonDisplay(untested.results_).plot()
+    assert display.ax_.get_legend() is None
+
+
 def test_images_that_are_merely_odd_do_not_hide_what_is_wrong(audit):
     table = audit.assign(odd_size=True, width=9.0, height=5.0)
     body = audit_section(table).body
@@ -294,7 +309,7 @@ def test_a_winner_that_was_scored_on_the_target_is_shown_on_it(images):
     np.testing.assert_array_equal(held.predicted, held.model.predict(target))
     section = examples_section("svm", held).body
     n_right = (held.predicted == labels).sum()
-    assert f"{n_right} of 50 images that were held out are right" in section
+    assert f"{n_right} of 50 images of the target are right" in section
     assert f"{50 - n_right} mistakes on 50 images of the target, whose labels svm" in section
 
 
@@ -310,6 +325,7 @@ def test_an_adapted_winner_is_fitted_with_its_target(tmp_path, digits):
     outline = _Outline(page)
     assert ("h2", "What it gets right and wrong") in outline.headings
     assert "of 24 images that were held out are right" in _text(outline)  # none of the target
+    assert "20 images of a target, unlabelled" in _text(outline)
     assert "model.fit(X, y, X_target=X_target)" in page
 
 

@@ -77,6 +77,11 @@ def _ties(results: pd.DataFrame) -> str:
     if "p_value" not in results.columns or len(results) < 2:
         return ""
     others = results.iloc[1:]
+    if others["p_value"].isna().all():
+        return (
+            "Whether the others are worse was not tested: that takes several folds, each with test "
+            "images of its own."
+        )
     tied = others[~(others["p_value"] < _SIGNIFICANT)]
     if tied.empty:
         nearest = others.iloc[0]

@@ -177,12 +177,13 @@ def _confusion_plot(held: HeldOut) -> str:
             xticks_rotation=45 if max(len(str(label)) for label in classes) > 2 else 0,
         )
 
+    which = "of the target" if held.of_target else "that were held out"
     n_right = int((true == held.predicted).sum())
     often = _most_confused(true, held.predicted)
     return plot_figure(
         draw,
         f"Confusion matrix: {n_right} of {len(true)} images on the diagonal. {often}",
-        f"{n_right} of {counted(len(true), 'image')} that were held out are right. {often}",
+        f"{n_right} of {counted(len(true), 'image')} {which} are right. {often}",
     )
 
 

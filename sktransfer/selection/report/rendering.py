@@ -122,7 +122,9 @@ def render_report(
         shape = getattr(_first_step(comparison.best_estimator_), "image_shape", None)
         sections.append(audit_section(audit, X, image_shape=shape))
     sections.append(_code_section(comparison))
-    page = make_page(title, _subtitle(labels, fold_scores), sections, _footer())
+    page = make_page(
+        title, _subtitle(labels, fold_scores, X_target, target_labels), sections, _footer()
+    )
     target = Path(path)
     target.write_text(page, encoding="utf-8")
     return target
@@ -220,7 +222,12 @@ def _code_section(comparison: Any) -> Section:
     )
 
 
-def _subtitle(y: NDArray[Any] | None, fold_scores: pd.DataFrame | None) -> str:
+def _subtitle(
+    y: NDArray[Any] | None,
+    fold_scores: pd.DataFrame | None,
+    X_target: Any,
+    y_target: NDArray[Any] | None,
+) -> str:
     parts = []
     if y is not None:
         classes, counts = np.unique(y, return_counts=True)
@@ -231,6 +238,9 @@ def _subtitle(y: NDArray[Any] | None, fold_scores: pd.DataFrame | None) -> str:
             parts.append(f"{len(classes)} classes of {counts.min():,} to {counts.max():,} images")
     if fold_scores is not None:
         parts.append(f"the same {counted(len(fold_scores), 'fold')} for all candidates")
+    if X_target is not None:
+        does = "unlabelled" if y_target is None else "only scored on"
+        parts.append(f"{counted(len(X_target), 'image')} of a target, {does}")
     return " · ".join(parts)
 
 

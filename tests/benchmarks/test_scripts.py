@@ -18,6 +18,7 @@ RUNS = {
     "ranking": "--size 300 20 --images 50 --rounds 1",
     "audit": "--images 60 --copies 2",
     "domain_adaptation": "--only blobs --seeds 0 --methods DANN",
+    "unsupervised_choice": "--only blobs --seeds 0 --methods source_accuracy target_entropy",
     "adaptation_speed": "--rounds 1 --images 64 --batch-size 16",
     "comparison": "--images 60 --cv 2 --max-epochs 1",
 }

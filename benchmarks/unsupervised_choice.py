@@ -1,0 +1,102 @@
+"""How well do criteria that see no label of the target choose among adapted models?
+
+    python benchmarks/unsupervised_choice.py --only blobs moons moons-clockwise bundled
+
+All settings of a grid are fitted to seven tenths of the source and of the unlabelled target. Each criterion of
+`UnsupervisedScorer` scores them on the rest, as it would in a search, and chooses one. The table has the accuracy on
+the target of what was chosen, the mean over the seeds; beside it the mean of all settings, which is what a choice by
+lot gets, and the best of them, which only labels of the target would find.
+"""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from domain_adaptation import MAKERS, Task
+from reporting import print_table, save
+from sklearn.model_selection import ParameterGrid, train_test_split
+
+from sktransfer import DANNClassifier, UnsupervisedScorer
+from sktransfer.adaptation.scorers import METHODS
+from sktransfer.exceptions import TrainingWarning
+
+ROWS = {"bottleneck": 64, "domain_head": (64,), "lr": 0.01, "max_epochs": 100}
+ROWS_GRID = [
+    {"batch_norm": [None, "joint", "per_domain"], "lambda_max": [0.0]},
+    {
+        "batch_norm": [None, "joint", "per_domain"],
+        "lambda_max": [0.3, 1.0],
+        "entropy_weight": [0.0, 1.0],
+    },
+]
+IMAGES = {"max_epochs": 10}
+IMAGES_GRID = {"batch_norm": ["joint", "separate"], "lambda_max": [0.0, 0.1, 0.3, 1.0]}
+
+
+def fit_all(
+    task: Task, seed: int, scorers: dict[str, UnsupervisedScorer]
+) -> dict[str, list[float]]:
+    """Return the accuracy of each setting on the target, and its score by each criterion."""
+    settings, grid = (ROWS, ROWS_GRID) if task.network is None else (IMAGES, IMAGES_GRID)
+    source, source_rest, y, y_rest = train_test_split(
+        task.X_source, task.y_source, test_size=0.3, stratify=task.y_source, random_state=seed
+    )
+    target, target_rest = train_test_split(task.X_target, test_size=0.3, random_state=seed)
+    X = np.concatenate([source_rest, target_rest])
+    marked = np.concatenate([y_rest, np.full(len(target_rest), -1)])
+    found: dict[str, list[float]] = {name: [] for name in ("accuracy", *scorers)}
+    for chosen in ParameterGrid(grid):
+        model = DANNClassifier(task.network, **settings, **chosen, random_state=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", TrainingWarning)
+            model.fit(source, y, X_target=target)
+            for name, scorer in scorers.items():
+                found[name].append(scorer(model, X, marked))
+        found["accuracy"].append(model.score(task.X_test, task.y_test))
+    return found
+
+
+def run(name: str, seeds: list[int], methods: list[str]) -> list[dict[str, Any]]:
+    """Let each criterion choose on one task."""
+    scorers = {method: UnsupervisedScorer(method) for method in methods}
+    runs = [fit_all(MAKERS[name](seed, Path(), None), seed, scorers) for seed in seeds]
+
+    def row(how: str, accuracies: list[float]) -> dict[str, Any]:
+        return {
+            "task": name,
+            "chosen by": how,
+            "target mean": float(np.mean(accuracies)),
+            "least": float(np.min(accuracies)),
+            "seeds": len(seeds),
+            "settings": len(runs[0]["accuracy"]),
+        }
+
+    rows = [row("lot", [float(np.mean(found["accuracy"])) for found in runs])]
+    for method in methods:
+        best = [int(np.argmax(found[method])) for found in runs]
+        rows.append(row(method, [runs[i]["accuracy"][k] for i, k in enumerate(best)]))
+    return [*rows, row("labels of the target", [max(found["accuracy"]) for found in runs])]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    tasks = ("blobs", "moons", "moons-clockwise", "bundled")
+    parser.add_argument("--only", nargs="+", choices=tasks, default=tasks)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    rows = [row for name in args.only for row in run(name, args.seeds, args.methods)]
+    print_table(rows)
+    settings = {name: value for name, value in vars(args).items() if name != "out"}
+    save(args.out, rows, **settings)
+
+
+if __name__ == "__main__":
+    main()

@@ -105,7 +105,7 @@ def blobs(seed: int, *_: Any) -> Task:
     return Task(X[:200], y[:200], X[200:], y[200:], X[200:], y[200:], None, SMALL)
 
 
-def moons(seed: int, *_: Any, degrees: float = 35) -> Task:
+def moons(seed: int, *_: Any, degrees: float = 35, **settings: Any) -> Task:
     """Two moons, 150 points each, and others that are turned, as in section 5.1 of the paper.
 
     The moons are no mirror image of themselves, so it matters which way they are turned.
@@ -115,7 +115,7 @@ def moons(seed: int, *_: Any, degrees: float = 35) -> Task:
     X, y = make_moons(300, noise=0.05, random_state=seed)
     X_target, y_target = make_moons(300, noise=0.05, random_state=seed + 1000)
     X, X_target = X - [0.5, 0.25], (X_target - [0.5, 0.25]) @ turn.T
-    return Task(X, y, X_target, y_target, X_target, y_target, None, MOONS)
+    return Task(X, y, X_target, y_target, X_target, y_target, None, {**MOONS, **settings})
 
 
 def bundled(seed: int, *_: Any, **settings: Any) -> Task:
@@ -164,14 +164,14 @@ def from_files(
 MAKERS: dict[str, Callable[..., Task]] = {
     "blobs": blobs,
     "moons": moons,
-    "moons-clockwise": partial(moons, degrees=-35),
+    "moons-clockwise": partial(moons, degrees=-35, batch_norm="per_domain"),
     "bundled": bundled,  # all by default
     "bundled-2": partial(bundled, n_trainable=2),
     "bundled-full": partial(bundled, strategy="full"),
     "mnistm": from_files("mnist", "mnistm", "digits28", {**MODERN, "max_epochs": 4}),
     "mnistm-paper": from_files("mnist", "mnistm", "dann_mnist", {**PAPER, "max_epochs": 20}),
-    "mnist-usps": from_files("mnist", "usps", "digits28", {**MODERN, "max_epochs": 2}),
-    "usps-mnist": from_files("usps", "mnist", "digits28", {**MODERN, "max_epochs": 2}),
+    "mnist-usps": from_files("mnist", "usps", "digits28", {**MODERN, "max_epochs": 4}),
+    "usps-mnist": from_files("usps", "mnist", "digits28", {**MODERN, "max_epochs": 4}),
 }
 
 

@@ -135,8 +135,8 @@ class FineTuneClassifier(ClassifierMixin, FineTunedEstimator):  # type: ignore[m
         the epochs then go in turn, so that frozen stages run `n_views` times an image. None makes new
         views each epoch, and all stages run in each.
     warm_start : bool, default=False
-        Whether `fit` goes on from the weights of the last fit, with whatever strategy and rates the
-        parameters say now.
+        Whether `fit` goes on from the weights of the last fit, with whatever strategy, rates and size
+        of images the parameters say now. `backbone`, `weights`, `head` and `pooling` have to stay.
 
     Attributes
     ----------

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from sktransfer.backbones.registry import get_backbone
 from sktransfer.backbones.weights import load_backbone, random_backbone
 from sktransfer.features.device import resolve_device
+from sktransfer.finetuning.continuing import Origin
 from sktransfer.finetuning.freezing import first_trained_stage
 from sktransfer.finetuning.losses import RowLoss
 from sktransfer.finetuning.preparation import (
@@ -52,6 +53,7 @@ class _Job:
 
     settings: TrainingSettings
     trained: TrainedNetwork
+    origin: Origin
     coder: LabelCoder | ValueScaler
     rows: Rows
     seed: int
@@ -211,6 +213,10 @@ class FineTunedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         coder = self._coder if again else self._make_coder(y[used], weights[used], classes)
         seed = draw_seed(self.random_state)
         loaded = self._trained.loaded if again else self._load(seed)
+        origin = self._origin if again else Origin.of(self, loaded)
+        preprocessing = origin.input_of(self)
+        if again:
+            origin.check(self, loaded, self._trained.widths[0])
         net: Any = getattr(self, "_net", None) if again else None
         if self.precision == "auto" and self.strategy != "scratch":
             settings = (
@@ -226,6 +232,7 @@ class FineTunedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
             coder,
             partial(self._row_factors, coder),
             loaded,
+            preprocessing,
             settings,
             seed,
             holds_out=holds_out and settings.patience is not None,
@@ -233,8 +240,9 @@ class FineTunedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         trained = (
             self._trained
             if again
-            else new_network(self, loaded, coder.n_outputs, settings.device, seed)
+            else new_network(self, loaded, preprocessing, coder.n_outputs, settings.device, seed)
         )
+        trained.set_preprocessing(preprocessing)
         first = first_trained_stage(self.strategy, self.n_trainable, loaded.spec)
         freezes = bool(self.freeze_batchnorm) and self.strategy != "scratch"
         same = trained.network.first_trained == first
@@ -247,7 +255,7 @@ class FineTunedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
                 coder.kind,
                 measures=self.strategy != "scratch",
             )
-        return _Job(settings, trained, coder, rows, seed, net if same else None)
+        return _Job(settings, trained, origin, coder, rows, seed, net if same else None)
 
     def _load(self, seed: int) -> LoadedBackbone:
         if self.strategy == "scratch":
@@ -268,7 +276,8 @@ class FineTunedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
                 first = trained.network.first_trained
                 trained.changed(backbone=first < len(trained.network.spec.stages))
                 trained.network.eval()
-        self._trained, self._coder, self._net = trained, job.coder, net
+        self._trained, self._origin = trained, job.origin
+        self._coder, self._net = job.coder, net
         self.failed_: list[int] = job.rows.failed
         self.trunk_, self.trunk_reason_ = job.rows.trunk
         self.n_validation_ = 0 if job.rows.valid is None else len(job.rows.valid)

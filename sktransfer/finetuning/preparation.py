@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from sktransfer.features.engine import prepare
-from sktransfer.features.plan import input_preprocessing
 from sktransfer.features.taps import kept_slots, resolve_slots
 from sktransfer.finetuning.augmentation import resolve_augmentation
 from sktransfer.finetuning.batches import TrainingRows
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from sktransfer.finetuning.augmentation import Augmentation
     from sktransfer.finetuning.settings import TrainingSettings
     from sktransfer.finetuning.targets import LabelCoder, ValueScaler
+    from sktransfer.preprocessing import Preprocessing
     from sktransfer.sequences import ImageSequence
 
 __all__ = ["Rows", "faithful_settings", "new_network", "prepare_rows", "start_head"]
@@ -72,6 +72,7 @@ def prepare_rows(
     coder: LabelCoder | ValueScaler,
     row_factors: Callable[[NDArray[Any], NDArray[np.float64]], NDArray[np.float64]],
     loaded: LoadedBackbone,
+    preprocessing: Preprocessing,
     settings: TrainingSettings,
     seed: int,
     *,
@@ -95,6 +96,8 @@ def prepare_rows(
         From targets and weights to factors by which weights are multiplied.
     loaded : LoadedBackbone
         The network with its weights.
+    preprocessing : Preprocessing
+        What happens to an image first.
     settings : TrainingSettings
         See there.
     seed : int
@@ -117,7 +120,7 @@ def prepare_rows(
         trunk[0],
         images,
         loaded,
-        input_preprocessing(loaded.preprocessing, estimator.image_size, estimator.image_shape),
+        preprocessing,
         first,
         settings,
         estimator,
@@ -170,7 +173,12 @@ def faithful_settings(settings: TrainingSettings, loaded: LoadedBackbone) -> Tra
 
 
 def new_network(
-    estimator: Any, loaded: LoadedBackbone, n_outputs: int, device: torch.device, seed: int
+    estimator: Any,
+    loaded: LoadedBackbone,
+    preprocessing: Preprocessing,
+    n_outputs: int,
+    device: torch.device,
+    seed: int,
 ) -> TrainedNetwork:
     """Copy a backbone and put a new head on it.
 
@@ -180,6 +188,8 @@ def new_network(
         With the parameters of `FineTuneClassifier`.
     loaded : LoadedBackbone
         Stays as it is.
+    preprocessing : Preprocessing
+        What happens to an image first.
     n_outputs : int
         Scores of the head.
     device : torch.device
@@ -187,9 +197,6 @@ def new_network(
     seed : int
         Of the head's first weights.
     """
-    preprocessing = input_preprocessing(
-        loaded.preprocessing, estimator.image_size, estimator.image_shape
-    )
     slots = resolve_slots(loaded, None, estimator.pooling, preprocessing.crop)
     widths = (sum(slot.width for slot in slots), n_outputs)
     with seeded(seed, device):

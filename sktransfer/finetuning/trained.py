@@ -108,6 +108,10 @@ class TrainedNetwork:
         if backbone:
             self._loaded = None
 
+    def set_preprocessing(self, preprocessing: Preprocessing) -> None:
+        """Let images come in another size from now on."""
+        self._preprocessing = self.network.preprocessing = preprocessing
+
     def set_first_trained(self, first: int, *, freeze_batchnorm: bool) -> None:
         """Let other stages train from now on."""
         self._first_trained, self._freeze_batchnorm = first, freeze_batchnorm

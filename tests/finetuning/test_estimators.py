@@ -240,6 +240,49 @@ def test_warm_start_goes_on_with_another_strategy(digits):
     assert model.trunk_ == "pixels"
 
 
+def test_a_later_fit_may_see_the_images_in_another_size(digits):
+    X, y = digits.X[:60], digits.y[:60] % 2
+    model = _classifier(strategy="frozen", lr=1e-2, max_epochs=5, warm_start=True).fit(X, y)
+    before = model.transform(X[:4])
+    model.set_params(image_size=48).fit(X, y)
+    again = pickle.loads(pickle.dumps(model))
+    expected = DeepFeatureTransformer("tiny", image_size=48, precision="float32").transform(X[:4])
+    for found in (model.transform(X[:4]), again.transform(X[:4])):
+        np.testing.assert_allclose(found, expected, rtol=0.05, atol=0.02)
+    assert np.abs(before - expected).max() > 0.1
+    assert model.score(X, y) > 0.8
+    model.set_params(image_size=None).fit(X, y)
+    expected = DeepFeatureTransformer("tiny", precision="float32").transform(X[:4])
+    np.testing.assert_allclose(model.transform(X[:4]), expected, rtol=0.05, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"pooling": "max"}, r"pooling='max' is not what the network was made with, pooling='avg'"),
+        ({"head": "mlp"}, r"head='mlp' is not what .* Set it back, or fit a clone\."),
+        ({"backbone": "resnet18"}, r"backbone='resnet18' is not what"),
+        ({"weights": "random"}, r"weights='random' is not what"),
+    ],
+)
+def test_a_later_fit_cannot_be_of_another_network(digits, params, message):
+    X, y = digits.X[:30], digits.y[:30] % 2
+    model = _classifier(strategy="frozen", max_epochs=1, warm_start=True).fit(X, y)
+    before = model.predict_proba(X)
+    with pytest.raises(ValueError, match=message):
+        model.set_params(**params).fit(X, y)
+    np.testing.assert_array_equal(model.predict_proba(X), before)
+    clone(model).set_params(weights="default", backbone="tiny").fit(X, y)
+
+
+def test_a_later_fit_cannot_keep_more_places_of_the_map(digits):
+    X, y = digits.X[:30], digits.y[:30] % 2
+    model = _classifier(strategy="frozen", pooling="flatten", max_epochs=1, warm_start=True)
+    model.fit(X, y)
+    with pytest.raises(ValueError, match=r"image_size=64 gives \d+ features and the head takes \d+"):
+        model.set_params(image_size=64).fit(X, y)
+
+
 def test_labels_may_be_strings_and_images_paths_or_columns_of_pandas(digits, tmp_path):
     paths = []
     for row, image in enumerate(digits.X[:24]):

@@ -279,7 +279,9 @@ def test_a_later_fit_cannot_keep_more_places_of_the_map(digits):
     X, y = digits.X[:30], digits.y[:30] % 2
     model = _classifier(strategy="frozen", pooling="flatten", max_epochs=1, warm_start=True)
     model.fit(X, y)
-    with pytest.raises(ValueError, match=r"image_size=64 gives \d+ features and the head takes \d+"):
+    with pytest.raises(
+        ValueError, match=r"image_size=64 gives \d+ features and the head takes \d+"
+    ):
         model.set_params(image_size=64).fit(X, y)
 
 

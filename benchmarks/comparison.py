@@ -113,7 +113,7 @@ def main() -> None:
         "times as long": seconds / alone,
         "images": len(X),
         "images through the engine": n_images,
-        "of them for features": n_for_features,
+        "those on features alone": n_for_features,
     }
     print()
     print_table([summary])

@@ -63,7 +63,7 @@ def fit_all(
 def run(name: str, seeds: list[int], methods: list[str]) -> list[dict[str, Any]]:
     """Let each criterion choose on one task."""
     scorers = {method: UnsupervisedScorer(method) for method in methods}
-    runs = [fit_all(MAKERS[name](seed, Path(), None), seed, scorers) for seed in seeds]
+    runs = [fit_all(MAKERS[name](seed, Path()), seed, scorers) for seed in seeds]
 
     def row(how: str, accuracies: list[float]) -> dict[str, Any]:
         return {

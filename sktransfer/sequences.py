@@ -22,10 +22,18 @@ class ImageSequence(ABC):
 
     Rows count from 0. All methods may be called from several threads at once; if ``X`` is a
     Dataset, its ``__getitem__`` must bear that too.
+
+    Parameters
+    ----------
+    X : object with a length and an index
+        What the user passed, a row for each image.
     """
 
-    @abstractmethod
-    def __len__(self) -> int: ...
+    def __init__(self, X: Any) -> None:
+        self._X = X
+
+    def __len__(self) -> int:
+        return len(self._X)
 
     @abstractmethod
     def _item(self, row: int) -> object:
@@ -100,18 +108,13 @@ class ImageSequence(ABC):
 class Items(ImageSequence):
     """Images that lie in ``X`` one by one: a list, or the rows of an array."""
 
-    def __init__(self, items: Any) -> None:
-        self._items = items
-
-    def __len__(self) -> int:
-        return len(self._items)
-
     def _item(self, row: int) -> object:
-        return self._items[row]
+        item: object = self._X[row]
+        return item
 
     def describe(self, row: int) -> str:
         """Name one image by its row, and by its path if it has one."""
-        item = self._items[row]
+        item = self._X[row]
         name = super().describe(row)
         return f"{name} ({os.fsdecode(item)!r})" if isinstance(item, (str, os.PathLike)) else name
 
@@ -119,28 +122,19 @@ class Items(ImageSequence):
 class FlatRows(ImageSequence):
     """Images that were flattened to the rows of a matrix."""
 
-    def __init__(self, rows: Any, image_shape: tuple[int, ...]) -> None:
-        self._rows = rows
+    def __init__(self, X: Any, image_shape: tuple[int, ...]) -> None:
+        super().__init__(X)
         self._image_shape = image_shape
 
-    def __len__(self) -> int:
-        return len(self._rows)
-
     def _item(self, row: int) -> object:
-        return as_numpy(self._rows[row]).reshape(self._image_shape)
+        return as_numpy(self._X[row]).reshape(self._image_shape)
 
 
 class PixelRows(ImageSequence):
     """Rows of numbers that are no pictures, each taken as an image one pixel high."""
 
-    def __init__(self, rows: Any) -> None:
-        self._rows = rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
     def _item(self, row: int) -> object:
-        values = as_numpy(self._rows[row])[None, :]  # (1, width)
+        values = as_numpy(self._X[row])[None, :]  # (1, width)
         if values.dtype == np.uint8:
             return values
         values = values.astype(np.float64)
@@ -153,19 +147,12 @@ class PixelRows(ImageSequence):
 class DatasetItems(ImageSequence):
     """Images from a map-style Dataset, with or without labels."""
 
-    def __init__(self, dataset: Any) -> None:
-        self._dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self._dataset)
-
     def _item(self, row: int) -> object:
         try:
-            item = self._dataset[row]
+            item = self._X[row]
         except Exception as exc:
             raise Unusable(
-                f"cannot be read from the {type(self._dataset).__name__} "
-                f"({type(exc).__name__}: {exc})",
+                f"cannot be read from the {type(self._X).__name__} ({type(exc).__name__}: {exc})",
                 "Repair the data set",
             ) from exc
         return item[0] if isinstance(item, (tuple, list)) and item else item

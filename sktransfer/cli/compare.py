@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from sktransfer.cli.sources import Images
+    from sktransfer.cli.sources import Images, Target
     from sktransfer.selection import StrategyComparison
 
-__all__ = ["HELP", "add_arguments", "compare_images", "run", "save_model"]
+__all__ = ["HELP", "add_arguments", "compare_images", "run", "save_model", "scored_on"]
 
 HELP = "compare strategies of transfer on the same folds, and save the winner"
 
@@ -83,12 +83,13 @@ def run(options: argparse.Namespace) -> None:
         options.max_epochs = _MAX_EPOCHS_BUNDLED if bundled else _MAX_EPOCHS
     n_images = options.images or (_N_BUNDLED if bundled else None)
     images = load_labelled_images(options.source).drawn(n_images, options.seed)
+    target = load_target(options.target, labelled=options.score_target)
     if not options.quiet:
         say(f"sktransfer: {images.describe()}; {_budget(options)}")
-    comparison = compare_images(images, options, options.candidates)
+    comparison = compare_images(images, target, options, options.candidates)
     predictions = _save_and_predict(comparison, images, options.out)
     if options.report is not None:
-        _write_report(comparison, images, options)
+        _write_report(comparison, images, target, options)
     if options.json:
         print_result(_as_json(comparison, predictions, options))
     else:
@@ -108,7 +109,7 @@ def _check_matplotlib() -> None:
 
 
 def _write_report(
-    comparison: StrategyComparison, images: Images, options: argparse.Namespace
+    comparison: StrategyComparison, images: Images, target: Target, options: argparse.Namespace
 ) -> None:
     """Look at the images once more, for what a page needs beside the comparison, and write it."""
     from sktransfer import audit_images, recommend_strategy
@@ -124,35 +125,33 @@ def _write_report(
     }
     if not options.quiet:
         say("sktransfer: writing the report")
-    X_target, y_target = load_target(options.target, labelled=options.score_target)
     with whole_file(options.report) as unfinished:
         comparison.to_html(
             unfinished,
             images.X,
             images.y,
-            X_target=X_target,
-            y_target=y_target,
+            X_target=target.X,
+            y_target=target.y,
             audit=audit_images(images.X, images.y, **network),
             recommendation=recommend_strategy(images.X, images.y, **network),
         )
 
 
 def compare_images(
-    images: Images, options: argparse.Namespace, candidates: list[str] | None
+    images: Images, target: Target, options: argparse.Namespace, candidates: list[str] | None
 ) -> StrategyComparison:
     """Call `compare_strategies` as the command's words say."""
     from sktransfer import compare_strategies  # torch takes seconds: not before it must
 
     assert images.y is not None
-    X_target, y_target = load_target(options.target, labelled=options.score_target)
     return compare_strategies(
         images.X,
         images.y,
         candidates=candidates,
         cv=options.cv,
         groups=images.groups,
-        X_target=X_target,
-        y_target=y_target,
+        X_target=target.X,
+        y_target=target.y,
         backbone=options.backbone,
         weights=options.weights,
         layers=options.layers,
@@ -166,6 +165,11 @@ def compare_images(
         random_state=options.seed,
         verbose=0 if options.quiet else 1,
     )
+
+
+def scored_on(options: argparse.Namespace) -> str:
+    """Say behind the folds which images were scored, if it is not those that were held out."""
+    return f", on the images in {options.target}" if options.score_target else ""
 
 
 def save_model(model: Any, file: Path) -> None:
@@ -207,13 +211,12 @@ def _as_text(
     test = "of the difference from the best, by a t-test corrected for folds that overlap."
     if options.score_target:
         test = "not tested, for all folds were scored on the same images."
-    where = f", on the images in {options.target}" if options.score_target else ""
     lines = [
         f"{images.describe()}; {_budget(options)}; network {options.backbone}",
         "",
         as_table(_shown(comparison.results_), left=("candidate", "best parameters")),
         "",
-        _LEGEND.format(where=where, test=test),
+        _LEGEND.format(where=scored_on(options), test=test),
         f"All images went through the network once, in {comparison.pass_seconds_:.1f} s.",
         "",
         f"Best: {comparison.best_candidate_} ({format_params(comparison.best_params_)})",

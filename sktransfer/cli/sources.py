@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Images", "load_images", "load_labelled_images", "load_target"]
+__all__ = ["Images", "Target", "load_images", "load_labelled_images", "load_target"]
 
 
 class Images(NamedTuple):
@@ -52,6 +52,13 @@ class Images(NamedTuple):
         )
 
 
+class Target(NamedTuple):
+    """Images of a target domain; None if there is none, or no labels are to be known."""
+
+    X: NDArray[Any] | None
+    y: NDArray[Any] | None
+
+
 def load_labelled_images(source: Path | None) -> Images:
     """List the images of a folder of classes or a table with labels; None is the bundled ones."""
     if source is None:
@@ -82,17 +89,13 @@ def load_images(source: Path) -> Images:
     return Images(paths, None, None, paths.tolist(), str(source))
 
 
-def load_target(
-    source: Path | None, *, labelled: bool
-) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
+def load_target(source: Path | None, *, labelled: bool) -> Target:
     """List the images of a target domain, if there is one, and their labels if these are asked for."""
     if source is None:
         if labelled:
             raise ValueError(
                 "--score-target has no target. Give its images by --target FOLDER|CSV."
             )
-        return None, None
-    if not labelled:
-        return load_images(source).X, None
-    images = load_labelled_images(source)
-    return images.X, images.y
+        return Target(None, None)
+    images = load_labelled_images(source) if labelled else load_images(source)
+    return Target(images.X, images.y if labelled else None)

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sktransfer.cli.arguments import CANDIDATES, add_manner, add_network, add_search, add_source
-from sktransfer.cli.compare import compare_images, save_model
+from sktransfer.cli.compare import compare_images, save_model, scored_on
 from sktransfer.cli.output import as_json, check_writable, format_params, print_result, say
-from sktransfer.cli.sources import load_labelled_images
+from sktransfer.cli.sources import load_labelled_images, load_target
 
 if TYPE_CHECKING:
     import argparse
@@ -41,7 +41,8 @@ def run(options: argparse.Namespace) -> None:
     images = load_labelled_images(options.source)
     if not options.quiet:
         say(f"sktransfer: {images.describe()}")
-    found = compare_images(images, options, [CANDIDATES[options.candidate]])
+    target = load_target(options.target, labelled=options.score_target)
+    found = compare_images(images, target, options, [CANDIDATES[options.candidate]])
     save_model(found.best_estimator_, options.out)
     row = found.results_.iloc[0]
     if options.json:
@@ -53,9 +54,8 @@ def run(options: argparse.Namespace) -> None:
         }
         print_result(as_json(result))
         return
-    where = f", on the images in {options.target}" if options.score_target else ""
     print_result(
         f"{found.best_candidate_} ({format_params(found.best_params_)}), fitted on "
-        f"{images.describe()}, is saved to {options.out}. Score over {options.cv} folds{where}: "
+        f"{images.describe()}, is saved to {options.out}. Score over {options.cv} folds{scored_on(options)}: "
         f"{row.score_mean:.4f}, spread {row.score_std:.4f}."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +63,8 @@ class Origin:
             now = getattr(estimator, name)
             if now is not before and now != before:
                 raise ValueError(
-                    f"{name}={now!r} is not what the network was made with, {name}={before!r}, and "
+                    f"{name}={_short(now)} is not what the network was made with, "
+                    f"{name}={_short(before)}, and "
                     "this fit goes on with that network. Set it back, or fit a clone."
                 )
         size = self.input_of(estimator).crop
@@ -73,3 +75,8 @@ class Origin:
                 f"{n_features}, because pooling={estimator.pooling!r} keeps every place of the map. "
                 "Set image_size back, or fit a clone."
             )
+
+
+def _short(value: object) -> str:
+    """Write a value in a message; the whole of a module would be pages long."""
+    return textwrap.shorten(repr(value), 200, placeholder=" ...")

@@ -1,4 +1,4 @@
-"""What is wrong with an image: the exception below all that a user sees of it."""
+"""What can be wrong with an image, before anybody knows which image it is."""
 
 from __future__ import annotations
 

@@ -154,9 +154,13 @@ class StrategyComparison:
         X, y : images and array-like of shape (n_images,), default=None
             Those that were compared on; with them the report also shows what the winner gets right
             and wrong, where it looks, and what the features tell.
-        X_target, y_target, unlabeled : default=None
-            As they were given to :func:`~sktransfer.compare_strategies`: a winner that has adapted
-            to a target is shown at work only with its images, and on them if they have labels.
+        X_target : images, default=None
+            Those of the target domain that were compared with: a winner that has adapted to them is
+            shown at work only if they are given.
+        y_target : array-like of shape (n_target_images,), default=None
+            Their labels; the winner is then shown at work on the target.
+        unlabeled : object, default=None
+            The label of rows of `X` that are images of the target, in place of `X_target`.
         audit : DataFrame, default=None
             As :func:`~sktransfer.audit_images` returns it.
         recommendation : Recommendation, default=None

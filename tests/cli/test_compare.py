@@ -12,6 +12,19 @@ from sktransfer.cli import main
 QUICK = ["--layers=-1", "--pooling", "avg", "--cv", "2", "--candidates", "pixels,svm"]
 
 
+@pytest.fixture
+def asked(monkeypatch):
+    """What `compare_strategies` is asked for; it then ends in an error."""
+    asked = {}
+
+    def compare_strategies(X, y, **options):
+        asked.update(options, n_images=len(X), n_classes=len(set(y)))
+        raise ValueError("enough\nseen")
+
+    monkeypatch.setattr(sktransfer.selection, "compare_strategies", compare_strategies)
+    return asked
+
+
 def test_compare_prints_a_table_and_predicts_from_the_file_it_saved(folder, capsys):
     assert main(["compare", "digits", "--out", "model.joblib", *QUICK]) == 0
     captured = capsys.readouterr()
@@ -59,15 +72,8 @@ def test_json_holds_what_the_table_shows(folder, capsys):
 
 
 def test_without_a_folder_the_bundled_digits_are_compared_with_the_options_given(
-    tmp_path, monkeypatch, capsys
+    asked, tmp_path, capsys
 ):
-    asked = {}
-
-    def compare_strategies(X, y, **options):
-        asked.update(options, n_images=len(X))
-        raise ValueError("enough\nseen")
-
-    monkeypatch.setattr(sktransfer.selection, "compare_strategies", compare_strategies)
     out = str(tmp_path / "model.joblib")
     words = "--backbone resnet18 --weights IMAGENET1K_V1 --device cpu --layers layer3,layer3+-1 "
     words += "--pooling gem --cv 3 --n-jobs 2 --batch-size 8 --seed 4 --quiet --candidates forest,pixels "
@@ -76,6 +82,7 @@ def test_without_a_folder_the_bundled_digits_are_compared_with_the_options_given
     assert capsys.readouterr().err == "sktransfer: error: enough seen\n"
     assert asked == {
         "n_images": 200,
+        "n_classes": 10,
         "X_target": None,
         "y_target": None,
         "max_epochs": 3,
@@ -98,15 +105,8 @@ def test_without_a_folder_the_bundled_digits_are_compared_with_the_options_given
 
 @pytest.mark.parametrize(("source", "n_images", "max_epochs"), [([], 300, 8), (["digits"], 16, 20)])
 def test_the_budget_is_said_and_smaller_for_the_bundled_images(
-    folder, monkeypatch, capsys, source, n_images, max_epochs
+    folder, asked, capsys, source, n_images, max_epochs
 ):
-    asked = {}
-
-    def compare_strategies(X, y, **options):
-        asked.update(options, n_images=len(X), n_classes=len(set(y)))
-        raise ValueError("enough seen")
-
-    monkeypatch.setattr(sktransfer.selection, "compare_strategies", compare_strategies)
     main(["compare", *source])
     assert (asked["n_images"], asked["max_epochs"]) == (n_images, max_epochs)
     said = capsys.readouterr().err
@@ -114,34 +114,54 @@ def test_the_budget_is_said_and_smaller_for_the_bundled_images(
     assert f"5 folds, at most {max_epochs} epochs of fine-tuning" in said
 
 
-def test_images_of_another_domain_are_handed_on_without_labels(folder, monkeypatch):
-    asked = {}
-
-    def compare_strategies(X, y, **options):
-        asked.update(options)
-        raise ValueError("enough seen")
-
-    monkeypatch.setattr(sktransfer.selection, "compare_strategies", compare_strategies)
+def test_images_of_another_domain_are_handed_on_without_labels(folder, asked):
     main(["compare", "digits", "--target", "digits/one", "--quiet"])
     assert len(asked["X_target"]) == 8
     assert asked["X_target"][0] == "digits/one/0001.png"
 
 
-def test_labels_of_the_target_score_only_if_asked_for(folder, monkeypatch, capsys):
-    asked = {}
-
-    def compare_strategies(X, y, **options):
-        asked.update(options)
-        raise ValueError("enough seen")
-
-    monkeypatch.setattr(sktransfer.selection, "compare_strategies", compare_strategies)
+def test_labels_of_the_target_score_only_if_asked_for(folder, asked, capsys):
     main(["compare", "digits", "--target", "digits", "--quiet"])
     assert asked["y_target"] is None
     main(["compare", "digits", "--target", "digits", "--score-target", "--quiet"])
-    assert len(asked["y_target"]) == len(asked["X_target"]) == 16
+    assert [Path(path).parent.name for path in asked["X_target"]] == asked["y_target"].tolist()
+    assert len(asked["y_target"]) == 16
     capsys.readouterr()
     assert main(["compare", "digits", "--score-target"]) == 1
     assert "--score-target has no target. Give its images by --target" in capsys.readouterr().err
+
+
+def test_scores_on_a_target_are_called_that(folder, capsys):
+    words = [
+        "--target",
+        "digits",
+        "--score-target",
+        "--candidates",
+        "pixels",
+        "--cv",
+        "2",
+        "--quiet",
+    ]
+    assert main(["compare", "digits", *words]) == 0
+    shown = capsys.readouterr().out
+    assert "deviation over the folds, on the images in digits." in shown
+    assert "p: not tested, for all folds were scored on the same images." in shown
+    assert (
+        main(
+            [
+                "train",
+                "digits",
+                "--out",
+                "m.joblib",
+                "--candidate",
+                "pixels",
+                *words[:3],
+                *words[5:],
+            ]
+        )
+        == 0
+    )
+    assert "Score over 2 folds, on the images in digits: " in capsys.readouterr().out
 
 
 @pytest.mark.slow

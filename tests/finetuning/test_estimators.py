@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import torchvision
 from PIL import Image
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
@@ -273,6 +274,16 @@ def test_a_later_fit_cannot_be_of_another_network(digits, params, message):
         model.set_params(**params).fit(X, y)
     np.testing.assert_array_equal(model.predict_proba(X), before)
     clone(model).set_params(weights="default", backbone="tiny").fit(X, y)
+
+
+def test_a_message_does_not_hold_a_whole_network(digits):
+    model = _classifier(strategy="frozen", max_epochs=1, warm_start=True).fit(
+        digits.X[:30], digits.y[:30]
+    )
+    model.set_params(backbone=torchvision.models.resnet18())
+    with pytest.raises(ValueError, match="not what the network was made with") as raised:
+        model.fit(digits.X[:30], digits.y[:30])
+    assert len(str(raised.value)) < 500
 
 
 def test_a_later_fit_cannot_keep_more_places_of_the_map(digits):

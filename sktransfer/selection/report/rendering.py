@@ -63,10 +63,13 @@ def render_report(
         that takes two minutes at most, otherwise on the first.
     y : array-like of shape (n_images,), default=None
         Their labels.
-    X_target, y_target, unlabeled : default=None
-        As in :func:`~sktransfer.compare_strategies`. A winner that has adapted to a target can only
-        be fitted again with its images; without them it has neither matrix nor examples. With
-        `y_target`, these are of the target.
+    X_target : images, default=None
+        Of the target domain. A winner that has adapted to it can only be fitted again with them;
+        without, it has neither matrix nor examples.
+    y_target : array-like of shape (n_target_images,), default=None
+        Their labels; matrix and examples are then of the target.
+    unlabeled : object, default=None
+        The label of rows of `X` that are images of the target, in place of `X_target`.
     audit : DataFrame, default=None
         As :func:`~sktransfer.audit_images` returns it.
     recommendation : Recommendation, default=None

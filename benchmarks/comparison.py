@@ -18,10 +18,10 @@ import numpy as np
 from reporting import print_table, save
 
 from sktransfer import DeepFeatureTransformer, compare_strategies
+from sktransfer.comparison import StrategyComparison, strategy_candidates
 from sktransfer.datasets import load_digit_images
 from sktransfer.features.engine import Engine
 from sktransfer.folders import load_class_folders
-from sktransfer.selection import StrategyComparison, strategy_candidates
 
 
 def load(options: argparse.Namespace) -> tuple[Any, np.ndarray]:

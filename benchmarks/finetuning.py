@@ -225,7 +225,7 @@ def _inputs(model: FineTuneClassifier, X: Any) -> torch.Tensor:
 
 
 def _rows_of(inputs: Any, targets: Any) -> Any:
-    from sktransfer.finetuning.batches import TrainingRows
+    from sktransfer.training.batches import TrainingRows
 
     n_rows = len(inputs)
     return TrainingRows([inputs], np.arange(n_rows), targets, np.ones(n_rows, np.float32))

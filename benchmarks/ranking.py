@@ -26,8 +26,8 @@ from sktransfer import DeepFeatureTransformer, rank_backbones
 from sktransfer.backbones import get_backbone
 from sktransfer.datasets import load_digit_images
 from sktransfer.folders import load_class_folders
-from sktransfer.selection import RANKING_METHODS
-from sktransfer.selection.transferability import linear_cv_accuracy
+from sktransfer.ranking import RANKING_METHODS
+from sktransfer.ranking.transferability import linear_cv_accuracy
 
 PRETRAINED = ("mobilenet_v2", "squeezenet1_1")
 

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
         UnsupervisedScorer,
         proxy_a_distance,
     )
+    from sktransfer.advice import Recommendation, recommend_strategy
+    from sktransfer.audit import audit_images
     from sktransfer.backbones import BackboneSpec, list_backbones, register_backbone
+    from sktransfer.comparison import StrategyComparison, compare_strategies
+    from sktransfer.ensembles import layer_ensemble
     from sktransfer.features import DeepFeatureTransformer
     from sktransfer.finetuning import FineTuneClassifier, FineTuneRegressor
     from sktransfer.plotting import (
@@ -24,16 +28,8 @@ if TYPE_CHECKING:
         SaliencyDisplay,
         StrategyComparisonDisplay,
     )
+    from sktransfer.ranking import rank_backbones
     from sktransfer.saliency import SaliencyMaps, saliency_maps
-    from sktransfer.selection import (
-        Recommendation,
-        StrategyComparison,
-        audit_images,
-        compare_strategies,
-        layer_ensemble,
-        rank_backbones,
-        recommend_strategy,
-    )
 
 __version__ = "0.1.0"
 
@@ -80,19 +76,19 @@ _HOMES = {
     "FineTuneRegressor": "sktransfer.finetuning",
     "LayerSweepDisplay": "sktransfer.plotting",
     "MMDClassifier": "sktransfer.adaptation",
-    "Recommendation": "sktransfer.selection",
+    "Recommendation": "sktransfer.advice",
     "SaliencyDisplay": "sktransfer.plotting",
     "SaliencyMaps": "sktransfer.saliency",
-    "StrategyComparison": "sktransfer.selection",
+    "StrategyComparison": "sktransfer.comparison",
     "StrategyComparisonDisplay": "sktransfer.plotting",
     "UnsupervisedScorer": "sktransfer.adaptation",
-    "audit_images": "sktransfer.selection",
-    "compare_strategies": "sktransfer.selection",
-    "layer_ensemble": "sktransfer.selection",
+    "audit_images": "sktransfer.audit",
+    "compare_strategies": "sktransfer.comparison",
+    "layer_ensemble": "sktransfer.ensembles",
     "list_backbones": "sktransfer.backbones",
     "proxy_a_distance": "sktransfer.adaptation",
-    "rank_backbones": "sktransfer.selection",
-    "recommend_strategy": "sktransfer.selection",
+    "rank_backbones": "sktransfer.ranking",
+    "recommend_strategy": "sktransfer.advice",
     "register_backbone": "sktransfer.backbones",
     "saliency_maps": "sktransfer.saliency",
 }

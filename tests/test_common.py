@@ -12,7 +12,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import check_estimator
 
 from sktransfer import DeepFeatureTransformer, FineTuneClassifier, FineTuneRegressor
-from sktransfer.selection import PixelTransformer
+from sktransfer.raw_pixels import PixelTransformer
 
 # Each with parameters under which scikit-learn's tables of random numbers are images.
 # Sizes, epochs and rates are such that the many fits of the checks are quick.

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from sktransfer.finetuning.callbacks import restore, snapshot
+from sktransfer.training.callbacks import restore, snapshot
 
 if TYPE_CHECKING:
     import torch

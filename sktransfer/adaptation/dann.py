@@ -11,8 +11,8 @@ import torch
 from sktransfer.adaptation.documentation import documented
 from sktransfer.adaptation.estimator import AdaptedClassifier
 from sktransfer.adaptation.heads import TwoHeads, check_domain_head
-from sktransfer.finetuning.settings import check_number
 from sktransfer.parameters import check_choice
+from sktransfer.training.settings import check_number
 
 if TYPE_CHECKING:
     import os

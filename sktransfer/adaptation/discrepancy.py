@@ -10,7 +10,7 @@ import numpy as np  # noqa: F401 - of the examples
 from sktransfer.adaptation.documentation import documented
 from sktransfer.adaptation.estimator import AdaptedClassifier
 from sktransfer.adaptation.heads import TwoHeads
-from sktransfer.finetuning.settings import check_number
+from sktransfer.training.settings import check_number
 
 if TYPE_CHECKING:
     import os

@@ -17,6 +17,7 @@ from sklearn.base import (
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
+from sktransfer.adaptation.build import loaded_nothing
 from sktransfer.adaptation.domains import (
     TARGET,
     as_labels,
@@ -24,17 +25,16 @@ from sktransfer.adaptation.domains import (
     join_domains,
     refuse_in_search,
 )
-from sktransfer.adaptation.networks import loaded_nothing
 from sktransfer.adaptation.norms import set_statistics
 from sktransfer.backbones.registry import get_backbone
 from sktransfer.backbones.weights import load_backbone, random_backbone
 from sktransfer.exceptions import ImageDecodeError
-from sktransfer.finetuning.losses import RowLoss
-from sktransfer.finetuning.serving import pooled_features
-from sktransfer.finetuning.settings import check_number
-from sktransfer.finetuning.targets import LabelCoder, class_weights, refuse_missing_y
+from sktransfer.images.validation import validate_images
 from sktransfer.parameters import check_choice, check_integer
-from sktransfer.validation import validate_images
+from sktransfer.training.losses import RowLoss
+from sktransfer.training.serving import pooled_features
+from sktransfer.training.settings import check_number
+from sktransfer.training.targets import LabelCoder, class_weights, refuse_missing_y
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from sktransfer.adaptation.heads import AdaptationHead, TwoHeads
     from sktransfer.adaptation.nets import Objective
     from sktransfer.backbones.weights import LoadedBackbone
-    from sktransfer.finetuning.trained import TrainedNetwork
+    from sktransfer.training.portable_network import TrainedNetwork
 
 __all__ = ["AdaptedClassifier"]
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from sktransfer.adaptation.losses import conditional_map, conditional_width, two_or_more
-from sktransfer.finetuning.heads import check_head, make_head
 from sktransfer.parameters import check_integer
+from sktransfer.training.heads import check_head, make_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -24,8 +24,8 @@ from sktransfer.adaptation.losses import (
 from sktransfer.adaptation.norms import DomainSwitch, kept_statistics
 from sktransfer.adaptation.reversal import reversal_strength, reverse_gradient
 from sktransfer.exceptions import TrainingError, TrainingWarning
-from sktransfer.finetuning.losses import weighted_loss
-from sktransfer.finetuning.nets import TransferNet
+from sktransfer.training.loop import TransferNet
+from sktransfer.training.losses import weighted_loss
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from sktransfer.adaptation.rows import DomainRows
+from sktransfer.adaptation.domain_batches import DomainRows
 from sktransfer.features.plan import input_preprocessing
-from sktransfer.finetuning.augmentation import resolve_augmentation
-from sktransfer.finetuning.batches import TrainingRows
-from sktransfer.finetuning.freezing import first_trained_stage
-from sktransfer.finetuning.holdout import hold_out
-from sktransfer.finetuning.trunk import choose_inputs, compute_inputs
 from sktransfer.parameters import check_integer
+from sktransfer.training.augmentation import resolve_augmentation
+from sktransfer.training.batches import TrainingRows
+from sktransfer.training.freezing import first_trained_stage
+from sktransfer.training.hold_out import hold_out
+from sktransfer.training.inputs import choose_inputs, compute_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     from sktransfer.adaptation.domains import Domains
     from sktransfer.backbones.weights import LoadedBackbone
-    from sktransfer.finetuning.augmentation import Augmentation
-    from sktransfer.finetuning.settings import TrainingSettings
-    from sktransfer.finetuning.targets import LabelCoder
-    from sktransfer.sequences import ImageSequence
+    from sktransfer.images.sequences import ImageSequence
+    from sktransfer.training.augmentation import Augmentation
+    from sktransfer.training.settings import TrainingSettings
+    from sktransfer.training.targets import LabelCoder
 
 __all__ = ["Prepared", "prepare", "rows_to_train_on"]
 

@@ -12,42 +12,42 @@ import torch
 from skorch.helper import predefined_split
 from torch import nn
 
-from sktransfer.adaptation.collapse import Watch
-from sktransfer.adaptation.nets import AdaptationNet, AdaptationRecord, StepPlan
-from sktransfer.adaptation.networks import (
+from sktransfer.adaptation.build import (
     NO_BACKBONE,
     domain_preprocessings,
     fit_standardizer,
     new_network,
     width_of,
 )
+from sktransfer.adaptation.collapse import Watch
+from sktransfer.adaptation.domain_batches import DomainBatches
+from sktransfer.adaptation.domain_pixels import PairPreprocessing
+from sktransfer.adaptation.nets import AdaptationNet, AdaptationRecord, StepPlan
 from sktransfer.adaptation.norms import join_batchnorms, split_batchnorms
-from sktransfer.adaptation.pixels import PairPreprocessing
 from sktransfer.adaptation.preparation import Prepared, prepare, rows_to_train_on
-from sktransfer.adaptation.rows import DomainBatches
 from sktransfer.features.device import resolve_device
 from sktransfer.features.plan import input_preprocessing
-from sktransfer.finetuning.batches import Batches
-from sktransfer.finetuning.callbacks import EpochRecord, KeepBest, Phases, RateSchedule
-from sktransfer.finetuning.freezing import has_training_batchnorm, parameter_groups
-from sktransfer.finetuning.losses import RowLoss
-from sktransfer.finetuning.nets import GroupedOptimizer, train
-from sktransfer.finetuning.seeding import draw_seed, seeded
-from sktransfer.finetuning.settings import read_settings
+from sktransfer.training.batches import Batches
+from sktransfer.training.callbacks import EpochRecord, KeepBest, Phases, RateSchedule
+from sktransfer.training.freezing import has_training_batchnorm, parameter_groups
+from sktransfer.training.loop import GroupedOptimizer, train
+from sktransfer.training.losses import RowLoss
+from sktransfer.training.seeding import draw_seed, seeded
+from sktransfer.training.settings import read_settings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from sktransfer.adaptation.domain_batches import DomainRows
     from sktransfer.adaptation.domains import Domains
     from sktransfer.adaptation.norms import DomainSwitch
-    from sktransfer.adaptation.rows import DomainRows
     from sktransfer.backbones.spec import BackboneSpec
-    from sktransfer.finetuning.batches import TrainingRows
-    from sktransfer.finetuning.modules import TransferNetwork
-    from sktransfer.finetuning.settings import TrainingSettings
-    from sktransfer.finetuning.targets import LabelCoder
-    from sktransfer.finetuning.trained import TrainedNetwork
     from sktransfer.preprocessing import Preprocessing
+    from sktransfer.training.batches import TrainingRows
+    from sktransfer.training.network import TransferNetwork
+    from sktransfer.training.portable_network import TrainedNetwork
+    from sktransfer.training.settings import TrainingSettings
+    from sktransfer.training.targets import LabelCoder
 
 __all__ = ["Outcome", "net_for_use", "run", "with_network"]
 

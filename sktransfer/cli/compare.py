@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sktransfer.cli.sources import Images, Target
-    from sktransfer.selection import StrategyComparison
+    from sktransfer.comparison import StrategyComparison
 
 __all__ = ["HELP", "add_arguments", "compare_images", "run", "save_model", "scored_on"]
 

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from sktransfer.features.engine import Engine
     from sktransfer.features.plan import FeaturePlan, Slot
-    from sktransfer.pixels import Payload
+    from sktransfer.images.pixels import Payload
+    from sktransfer.images.sequences import ImageSequence
     from sktransfer.preprocessing import Preprocessing
-    from sktransfer.sequences import ImageSequence
 
 __all__ = ["Extraction", "extract", "workers"]
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from sktransfer.features.plan import FeaturePlan
     from sktransfer.features.transformer import DeepFeatureTransformer
+    from sktransfer.images.sequences import ImageSequence
     from sktransfer.preprocessing import Preprocessing
-    from sktransfer.sequences import ImageSequence
 
 __all__ = ["LayerMaps", "layer_maps", "pixels_seen"]
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sktransfer.features.plan import FeaturePlan, Slot
-    from sktransfer.pixels import Payload
+    from sktransfer.images.pixels import Payload
 
 __all__ = [
     "CacheInfo",

@@ -16,8 +16,8 @@ from sktransfer.features.extraction import extract
 from sktransfer.features.plan import FeaturePlan, input_preprocessing, plan_features
 from sktransfer.features.store import CacheInfo, open_store
 from sktransfer.features.taps import kept_slots, resolve_slots
+from sktransfer.images.validation import validate_images
 from sktransfer.parameters import check_choice, check_integer
-from sktransfer.validation import validate_images
 
 if TYPE_CHECKING:
     import os
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sktransfer.features.engine import Engine
     from sktransfer.features.plan import Slot
     from sktransfer.images import ImageShape
-    from sktransfer.sequences import ImageSequence
+    from sktransfer.images.sequences import ImageSequence
 
 __all__ = ["DeepFeatureTransformer"]
 

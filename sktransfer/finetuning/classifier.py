@@ -9,8 +9,8 @@ from sklearn.base import ClassifierMixin
 
 from sktransfer.exceptions import ImageDecodeError
 from sktransfer.finetuning.estimator import FineTunedEstimator
-from sktransfer.finetuning.settings import check_number
-from sktransfer.finetuning.targets import LabelCoder, check_labels, class_weights
+from sktransfer.training.settings import check_number
+from sktransfer.training.targets import LabelCoder, check_labels, class_weights
 
 if TYPE_CHECKING:
     import os

@@ -14,20 +14,20 @@ from sklearn.utils.validation import check_is_fitted
 from sktransfer.backbones.registry import get_backbone
 from sktransfer.backbones.weights import load_backbone, random_backbone
 from sktransfer.features.device import resolve_device
-from sktransfer.finetuning.continuing import Origin
-from sktransfer.finetuning.freezing import first_trained_stage
-from sktransfer.finetuning.losses import RowLoss
-from sktransfer.finetuning.preparation import (
+from sktransfer.images.validation import validate_images
+from sktransfer.training.freezing import first_trained_stage
+from sktransfer.training.losses import RowLoss
+from sktransfer.training.preparation import (
     faithful_settings,
     new_network,
     prepare_rows,
     start_head,
 )
-from sktransfer.finetuning.seeding import draw_seed, seeded
-from sktransfer.finetuning.serving import pooled_features
-from sktransfer.finetuning.settings import read_settings
-from sktransfer.finetuning.targets import refuse_missing_y, row_weights
-from sktransfer.validation import validate_images
+from sktransfer.training.seeding import draw_seed, seeded
+from sktransfer.training.serving import pooled_features
+from sktransfer.training.settings import read_settings
+from sktransfer.training.targets import refuse_missing_y, row_weights
+from sktransfer.training.warm_start import Origin
 
 if TYPE_CHECKING:
     import os
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
     from sklearn.utils import Tags
 
     from sktransfer.backbones.weights import LoadedBackbone
-    from sktransfer.finetuning.preparation import Rows
-    from sktransfer.finetuning.range_test import RangeTest
-    from sktransfer.finetuning.settings import TrainingSettings
-    from sktransfer.finetuning.targets import LabelCoder, ValueScaler
-    from sktransfer.finetuning.trained import TrainedNetwork
-    from sktransfer.sequences import ImageSequence
+    from sktransfer.images.sequences import ImageSequence
+    from sktransfer.training.portable_network import TrainedNetwork
+    from sktransfer.training.preparation import Rows
+    from sktransfer.training.range_test import RangeTest
+    from sktransfer.training.settings import TrainingSettings
+    from sktransfer.training.targets import LabelCoder, ValueScaler
 
 __all__ = ["FineTunedEstimator"]
 
@@ -166,7 +166,7 @@ class FineTunedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         RangeTest
             With `suggestion`, a value for `lr`, and the curve, `rates` and `losses`.
         """
-        from sktransfer.finetuning.range_test import range_test
+        from sktransfer.training.range_test import range_test
 
         twin = copy.copy(self)  # `fit` would note the columns of X
         job = twin._job(X, y, sample_weight, again=False, classes=None, holds_out=False)
@@ -264,8 +264,8 @@ class FineTunedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
 
     def _run(self, job: _Job, epochs: int | None) -> None:
         """Train, and take over what has come of it."""
-        from sktransfer.finetuning.callbacks import tidy
-        from sktransfer.finetuning.nets import train
+        from sktransfer.training.callbacks import tidy
+        from sktransfer.training.loop import train
 
         trained, settings = job.trained, job.settings
         with seeded(job.seed, settings.device):
@@ -285,7 +285,7 @@ class FineTunedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         self.n_iter_ = len(self.history_)
 
     def _net_of(self, job: _Job) -> Any:
-        from sktransfer.finetuning.nets import make_net
+        from sktransfer.training.loop import make_net
 
         return make_net(
             job.trained.network,
@@ -302,7 +302,7 @@ class FineTunedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
 
     def _net_for_use(self) -> Any:
         """Make a net around a network that was unpickled; it has not been trained since."""
-        from sktransfer.finetuning.nets import TransferNet
+        from sktransfer.training.loop import TransferNet
 
         network = self._trained.network
         device = resolve_device(self.device)

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import RegressorMixin
 
 from sktransfer.finetuning.estimator import FineTunedEstimator
-from sktransfer.finetuning.targets import ValueScaler, check_values
+from sktransfer.training.targets import ValueScaler, check_values
 
 if TYPE_CHECKING:
     import os

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sktransfer.sequences import ImageSequence
+    from sktransfer.images.sequences import ImageSequence
 
 __all__ = ["occlusion_maps"]
 

@@ -1,23 +1,27 @@
-"""Choosing: which strategy of transfer, features, head or backbone suits the images at hand."""
+"""Choosing, under one name: what comparison, ranking, advice and audit offer."""
 
-from sktransfer.selection.advice import Recommendation, recommend_strategy
-from sktransfer.selection.audit import audit_images
-from sktransfer.selection.candidates import Candidate, strategy_candidates
-from sktransfer.selection.comparison import compare_strategies
-from sktransfer.selection.ensembles import layer_ensemble
-from sktransfer.selection.evidence import logme
-from sktransfer.selection.pixels import PixelTransformer
-from sktransfer.selection.ranking import RANKING_METHODS, rank_backbones
-from sktransfer.selection.results import StrategyComparison
-from sktransfer.selection.significance import corrected_paired_ttest
-from sktransfer.selection.transferability import (
+from sktransfer.advice import Recommendation, recommend_strategy
+from sktransfer.audit import audit_images
+from sktransfer.comparison import (
+    Candidate,
+    StrategyComparison,
+    compare_strategies,
+    corrected_paired_ttest,
+    strategy_candidates,
+)
+from sktransfer.ensembles import layer_ensemble
+from sktransfer.ranking import (
+    RANKING_METHODS,
     hscore,
     knn_accuracy,
     leep,
     linear_cv_accuracy,
+    logme,
     nleep,
+    rank_backbones,
     shrunk_hscore,
 )
+from sktransfer.raw_pixels import PixelTransformer
 
 __all__ = [
     "RANKING_METHODS",

@@ -6,7 +6,7 @@ from pathlib import Path
 import joblib
 import pytest
 
-import sktransfer.selection
+import sktransfer.comparison
 from sktransfer.cli import main
 
 QUICK = ["--layers=-1", "--pooling", "avg", "--cv", "2", "--candidates", "pixels,svm"]
@@ -21,7 +21,7 @@ def asked(monkeypatch):
         asked.update(options, n_images=len(X), n_classes=len(set(y)))
         raise ValueError("enough\nseen")
 
-    monkeypatch.setattr(sktransfer.selection, "compare_strategies", compare_strategies)
+    monkeypatch.setattr(sktransfer.comparison, "compare_strategies", compare_strategies)
     return asked
 
 
@@ -219,7 +219,7 @@ def test_an_interrupt_is_code_130_without_a_traceback(folder, monkeypatch, error
     def interrupted(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sktransfer.selection, "compare_strategies", interrupted)
+    monkeypatch.setattr(sktransfer.comparison, "compare_strategies", interrupted)
     assert main(["compare", "digits", "--quiet"]) == 130
     assert error_line() == "sktransfer: interrupted"
 

@@ -115,7 +115,7 @@ def test_what_runs_once_gives_what_running_each_time_gives(strategy, digits, mon
     model = _classifier(strategy=strategy, max_epochs=3, early_stopping=False)
     stored = clone(model).fit(X, y)
     monkeypatch.setattr(
-        "sktransfer.finetuning.preparation.choose_inputs", lambda *a, **k: ("pixels", "as asked")
+        "sktransfer.training.preparation.choose_inputs", lambda *a, **k: ("pixels", "as asked")
     )
     plain = clone(model).fit(X, y)
     assert (stored.trunk_, plain.trunk_) == (

@@ -13,9 +13,9 @@ from sklearn.svm import SVC
 
 from sktransfer import DeepFeatureTransformer, SaliencyDisplay, SaliencyMaps, saliency_maps
 from sktransfer.plotting.overlay import AGAINST, FOR, overlays
+from sktransfer.raw_pixels import PixelTransformer
 from sktransfer.saliency.affine import NotAffine, read_affine
 from sktransfer.saliency.maps import spread_cells
-from sktransfer.selection import PixelTransformer
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,90 @@
+"""Rows of the target beside labelled ones: set apart, checked, and passed to `fit`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.utils.validation import check_consistent_length, column_or_1d, has_fit_parameter
+
+from sktransfer.adaptation.domains import is_unlabeled
+from sktransfer.images.indexing import join, take
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["check_target_labels", "fit_on", "split_target"]
+
+
+def split_target(
+    X: Any, y: Any, groups: Any, X_target: Any, unlabeled: Any
+) -> tuple[Any, Any, Any, Any]:
+    """Set rows apart whose label says that there is none.
+
+    Parameters
+    ----------
+    X, y, groups : images, and array-like of shape (n_images,); `groups` may be None
+    X_target : images or None
+        Returned as they are if `unlabeled` is None.
+    unlabeled : object or None
+        The label.
+
+    Returns
+    -------
+    X, y, groups, X_target
+        Labelled rows, and the images of the others.
+
+    Raises
+    ------
+    ValueError
+        If both `X_target` and `unlabeled` are given, or no row has this label.
+
+    Examples
+    --------
+    >>> split_target(["a.png", "b.png", "c.png"], [1, -1, 0], None, None, -1)
+    (['a.png', 'c.png'], array([1, 0]), None, ['b.png'])
+    """
+    if unlabeled is None:
+        return X, y, groups, X_target
+    if X_target is not None:
+        raise ValueError(
+            f"X_target and unlabeled={unlabeled!r} are both given. Give the images of the target "
+            "one way or the other."
+        )
+    labels = np.asarray(y)
+    is_target = is_unlabeled(labels, unlabeled)
+    if not is_target.any():
+        raise ValueError(
+            f"unlabeled={unlabeled!r} is the label of no row of y. Give the label that marks images "
+            "of the target, or None if there are none."
+        )
+    labelled, target = np.flatnonzero(~is_target), np.flatnonzero(is_target)
+    groups = None if groups is None else np.asarray(groups)[labelled]
+    return take(X, labelled), labels[labelled], groups, take(X, target)
+
+
+def check_target_labels(X_target: Any, y_target: ArrayLike | None) -> NDArray[Any] | None:
+    """Return the labels of the target, which only score, as an array; None if there are none.
+
+    Raises
+    ------
+    ValueError
+        If there are labels and no images, or not as many.
+    """
+    if y_target is None:
+        return None
+    if X_target is None:
+        raise ValueError("y_target is given without images. Pass X_target, or unlabeled, too.")
+    labels: NDArray[Any] = np.asarray(column_or_1d(y_target))
+    check_consistent_length(X_target, labels)
+    return labels
+
+
+def fit_on(estimator: Any, X: Any, y: NDArray[Any], X_target: Any) -> Any:
+    """Fit an estimator, on unlabelled images of the target too if it takes domains."""
+    if X_target is None or not has_fit_parameter(estimator, "sample_domain"):
+        return estimator.fit(X, y)
+    n_target = len(X_target)
+    domains = np.repeat([0, -1], [len(y), n_target])
+    labels = np.concatenate([y, np.repeat(y[:1], n_target)])  # the target's are not looked at
+    return estimator.fit(join(X, X_target), labels, sample_domain=domains)

@@ -1,0 +1,14 @@
+"""Comparison: strategies of transfer, grid-searched over the same folds, in one table."""
+
+from sktransfer.comparison.candidates import Candidate, strategy_candidates
+from sktransfer.comparison.compare import compare_strategies
+from sktransfer.comparison.results import StrategyComparison
+from sktransfer.comparison.significance import corrected_paired_ttest
+
+__all__ = [
+    "Candidate",
+    "StrategyComparison",
+    "compare_strategies",
+    "corrected_paired_ttest",
+    "strategy_candidates",
+]

@@ -1,0 +1,224 @@
+"""`compare_strategies`: every candidate grid-searched over the same folds, in one table."""
+
+from __future__ import annotations
+
+import gc
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import joblib
+from sklearn.base import clone
+from sklearn.model_selection import ParameterGrid
+
+from sktransfer.adaptation.target_rows import check_target_labels, fit_on, split_target
+from sktransfer.comparison.candidates import Candidate, check_candidates, strategy_candidates
+from sktransfer.comparison.folds import check_labels, make_folds
+from sktransfer.comparison.grid_fit import Study, search_grid
+from sktransfer.comparison.prefetch import pass_once, shared_cache
+from sktransfer.comparison.progress import watched
+from sktransfer.comparison.results import StrategyComparison, tabulate
+from sktransfer.comparison.resuming import Journal, digest_of_images
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import ArrayLike
+    from sklearn.model_selection import GridSearchCV
+
+    from sktransfer.images import ImageShape
+
+__all__ = ["compare_strategies"]
+
+
+def compare_strategies(
+    X: Any,
+    y: ArrayLike,
+    *,
+    candidates: Mapping[str, Any] | Sequence[str] | None = None,
+    cv: int | Any = 5,
+    scoring: str | Callable[..., float] | None = None,
+    groups: ArrayLike | None = None,
+    X_target: Any = None,
+    y_target: ArrayLike | None = None,
+    unlabeled: Any = None,
+    backbone: Any = "tiny",
+    weights: str | os.PathLike[str] = "default",
+    layers: Sequence[Any] | None = None,
+    poolings: Sequence[str] = ("avg", "max"),
+    pixel_size: int = 32,
+    max_epochs: int = 20,
+    image_shape: ImageShape = None,
+    image_size: int | None = None,
+    device: str = "auto",
+    batch_size: int = 32,
+    cache: str | os.PathLike[str] | None = "memory",
+    resume: str | os.PathLike[str] | None = None,
+    n_jobs: int | None = None,
+    random_state: int | None = 0,
+    verbose: int = 0,
+) -> StrategyComparison:
+    """Compare strategies of transfer on your images, in one fair table.
+
+    Each candidate is grid-searched by GridSearchCV over the same folds, with the same seed and
+    budget. The network sees each image once for all candidates that use its features.
+
+    Parameters
+    ----------
+    X : images
+        Any of the kinds that :class:`~sktransfer.DeepFeatureTransformer` takes.
+    y : array-like of shape (n_images,)
+        Labels of two or more classes, numbers or strings.
+    candidates : mapping, sequence of str or None, default=None
+        None compares all that :func:`~sktransfer.comparison.strategy_candidates` makes; a list
+        chooses some of these by name; a mapping gives your own: a name to an estimator of images,
+        or to a pair of one and a grid as for GridSearchCV.
+    cv : int, splitter or iterable of (train, test), default=5
+        An int gives that many shuffled, stratified folds. ``RepeatedStratifiedKFold`` makes the
+        test against the best sharper.
+    scoring : str, callable or None, default=None
+        As in GridSearchCV; None is accuracy. The highest mean wins.
+    groups : array-like of shape (n_images,) or None, default=None
+        Images of one group, such as several photographs of one animal, are never in both parts of
+        a fold.
+    X_target : images or None, default=None
+        Unlabelled images of a target domain. Candidates whose `fit` takes domains learn from all of
+        them in every fold; the others do not see them.
+    y_target : array-like of shape (n_target_images,) or None, default=None
+        Labels of these, for scoring only: each candidate is then fitted on the training part of a
+        fold and scored on the target, not on the test part. To choose settings by them is to peek;
+        they tell what adaptation gains where labels can be had for that. Without them, scores are
+        those of the source.
+    unlabeled : object, default=None
+        The label of rows of `X` that are such images, in place of `X_target`: ``-1``, for example.
+        None takes every label for one.
+    backbone, weights, layers, poolings, pixel_size, max_epochs, image_shape, image_size, device, \
+batch_size
+        Of the ready-made candidates, see :func:`~sktransfer.comparison.strategy_candidates`.
+        "tiny" is quick; for photographs, take "resnet50" or another of
+        :func:`~sktransfer.list_backbones`.
+    cache : "memory", path of a folder or None, default="memory"
+        Where the features of an image are kept between folds and settings. With several processes,
+        "memory" becomes a temporary folder that they share, because they share no memory; with
+        `resume`, a folder in that one.
+    resume : path of a folder or None, default=None
+        Where every finished setting and fold is kept, as JSON. The same call, started again after
+        it was interrupted or killed, goes on where it was; another call finds what it has in
+        common with earlier ones.
+    n_jobs : int or None, default=None
+        Processes of each search.
+    random_state : int or None, default=0
+        Decides the folds and everything random in the ready-made candidates.
+    verbose : int, default=0
+        1 shows progress on stderr.
+
+    Returns
+    -------
+    StrategyComparison
+        With ``results_``, ``fold_scores_``, ``best_estimator_`` and ``searches_``.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two classes, `cv` asks for more folds than the smallest class has
+        images, a candidate's name is unknown, or both `X_target` and `unlabeled` are given.
+    TypeError
+        If a candidate is no estimator.
+    CacheError
+        If `resume` cannot be used as a folder.
+
+    Examples
+    --------
+    >>> from sktransfer.datasets import load_digit_images
+    >>> X, y = load_digit_images(return_X_y=True)
+    >>> comparison = compare_strategies(
+    ...     X[:100], y[:100], cv=2, layers=[-1], poolings=["avg"],
+    ...     candidates=["raw pixels + logistic regression", "features + logistic regression"],
+    ... )
+    >>> sorted(comparison.results_["strategy"])
+    ['features', 'raw pixels']
+    >>> comparison.best_estimator_.predict(X[100:103]).shape
+    (3,)
+    """
+    X, y, groups, X_target = split_target(X, y, groups, X_target, unlabeled)
+    labels = check_labels(X, y)
+    target_labels = check_target_labels(X_target, y_target)
+    folds = make_folds(cv, labels, groups, random_state)
+    kept = None if resume is None else Path(resume)
+    journal = None if kept is None else Journal(kept / "results")
+    with shared_cache(cache, kept, n_jobs) as store, tempfile.TemporaryDirectory() as scratch:
+        presets = strategy_candidates(
+            backbone,
+            weights=weights,
+            layers=layers,
+            poolings=poolings,
+            pixel_size=pixel_size,
+            max_epochs=max_epochs,
+            image_shape=image_shape,
+            image_size=image_size,
+            device=device,
+            batch_size=batch_size,
+            cache=cache,
+            random_state=random_state,
+            has_target=X_target is not None,
+        )
+        chosen = {
+            name: candidate._replace(estimator=_moved(candidate.estimator, cache, store))
+            for name, candidate in check_candidates(candidates, presets).items()
+        }
+        study = Study(
+            X=X,
+            y=labels,
+            X_target=X_target,
+            y_target=target_labels,
+            folds=folds,
+            scoring=scoring,
+            journal=journal,
+            key="" if journal is None else _digest(X, labels, X_target, target_labels, image_shape),
+            finished=Path(scratch, "finished"),
+        )
+        passed = pass_once(X, chosen, journal=journal, key=study.key, verbose=verbose)
+        searches = _search_all(chosen, study, n_jobs, verbose)
+        results, fold_scores = tabulate(searches, study, passed)
+        winner = searches[results["candidate"].iloc[0]]
+        best = clone(winner.estimator).set_params(**winner.best_params_)
+        fit_on(best, X, labels, study.X_target)
+    best = _keep_in(best, store, cache)
+    for search in searches.values():
+        search.set_params(estimator=_moved(search.estimator, store, cache))
+    return StrategyComparison(results, fold_scores, best, searches, passed.seconds)
+
+
+def _search_all(
+    candidates: Mapping[str, Candidate], study: Study, n_jobs: int | None, verbose: int
+) -> dict[str, GridSearchCV]:
+    assert study.finished is not None
+    n_settings = sum(len(ParameterGrid(candidate.param_grid)) for candidate in candidates.values())
+    total = n_settings * len(study.folds)
+    searches = {}
+    with watched(study.finished, total, unit="fit", verbose=verbose) as now:
+        for name, candidate in candidates.items():
+            now(name)
+            gc.collect()  # what earlier candidates have left must not count for this one
+            searches[name] = search_grid(candidate, study, n_jobs)
+    return searches
+
+
+def _digest(X: Any, labels: Any, X_target: Any, target_labels: Any, image_shape: ImageShape) -> str:
+    parts = [digest_of_images(X, image_shape), str(joblib.hash((labels, target_labels)))]
+    if X_target is not None:
+        parts.append(digest_of_images(X_target, image_shape))
+    return " ".join(parts)
+
+
+def _moved(estimator: Any, before: Any, after: Any) -> Any:
+    """Copy an unfitted estimator, and let the copy keep features elsewhere."""
+    return _keep_in(clone(estimator), before, after)
+
+
+def _keep_in(estimator: Any, before: Any, after: Any) -> Any:
+    """Let an estimator that keeps features in one place keep them in another."""
+    params = estimator.get_params(deep=True)
+    caches = [name for name in params if name.split("__")[-1] == "cache"]
+    return estimator.set_params(**{name: after for name in caches if params[name] == before})

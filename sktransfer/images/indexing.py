@@ -1,0 +1,68 @@
+"""Rows of images of any kind: some of them, or those of two sources together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["join", "take"]
+
+
+def take(X: Any, rows: NDArray[np.intp]) -> Any:
+    """Take some rows.
+
+    Parameters
+    ----------
+    X : images
+        Of any kind that :class:`~sktransfer.DeepFeatureTransformer` takes, or a table.
+    rows : ndarray of shape (n_rows,), dtype int
+
+    Examples
+    --------
+    >>> take(["a.png", "b.png", "c.png"], np.array([2, 0]))
+    ['c.png', 'a.png']
+    """
+    if hasattr(X, "iloc"):
+        return X.iloc[rows]
+    if isinstance(X, list | tuple):
+        return [X[row] for row in rows]
+    if hasattr(X, "shape"):
+        return X[rows]
+    from torch.utils.data import Subset
+
+    return Subset(X, rows.tolist())
+
+
+def join(first: Any, second: Any) -> Any:
+    """Put the rows of two sources one after the other.
+
+    Returns
+    -------
+    ndarray or list
+        An array if both are arrays of images of one shape and dtype, otherwise a list.
+
+    Examples
+    --------
+    >>> join(np.zeros((2, 8, 8)), np.ones((3, 8, 8))).shape
+    (5, 8, 8)
+    >>> join(["a.png"], np.array(["b.png"], dtype=object))
+    ['a.png', 'b.png']
+    """
+    if (
+        isinstance(first, np.ndarray)
+        and isinstance(second, np.ndarray)
+        and first.shape[1:] == second.shape[1:]
+        and first.dtype == second.dtype
+    ):
+        return np.concatenate([first, second])
+    return [X[row] for X in (_by_position(first), _by_position(second)) for row in range(len(X))]
+
+
+def _by_position(X: Any) -> Any:
+    if hasattr(X, "columns"):  # images in the one column of a table
+        X = X.iloc[:, 0]
+    return X.to_numpy() if hasattr(X, "to_numpy") else X

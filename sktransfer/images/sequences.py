@@ -1,0 +1,158 @@
+"""Images by row, whatever they lie in: read one by one, when they are asked for."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sktransfer.exceptions import ImageDecodeError
+from sktransfer.images.pixels import Payload, Unusable, as_numpy, decode_payload, payload_of
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["DatasetItems", "FlatRows", "ImageSequence", "Items", "PixelRows"]
+
+
+class ImageSequence(ABC):
+    """Images by row, each fetched when it is asked for.
+
+    Rows count from 0. All methods may be called from several threads at once; if ``X`` is a
+    Dataset, its ``__getitem__`` must bear that too.
+
+    Parameters
+    ----------
+    X : object with a length and an index
+        What the user passed, a row for each image.
+    """
+
+    def __init__(self, X: Any) -> None:
+        self._X = X
+
+    def __len__(self) -> int:
+        return len(self._X)
+
+    @abstractmethod
+    def _item(self, row: int) -> object:
+        """Return what the user passed for this row, for `payload_of`."""
+
+    def read(self, row: int) -> Payload:
+        """Fetch the content of one image: file bytes as they are, or RGB pixels.
+
+        Parameters
+        ----------
+        row : int
+            Counts from 0.
+
+        Returns
+        -------
+        bytes or ndarray of shape (height, width, 3), dtype uint8
+            C-contiguous; may share memory with ``X``, so do not write to it.
+
+        Raises
+        ------
+        ImageDecodeError
+            If the file is missing, empty or a directory, or the array holds no image.
+        """
+        try:
+            return payload_of(self._item(row))
+        except Unusable as problem:
+            raise self._error(row, problem) from problem.__cause__
+
+    def decode(self, row: int, payload: Payload, *, min_size: int | None = None) -> Image.Image:
+        """Turn what `read` returned into an upright RGB image.
+
+        Parameters
+        ----------
+        row : int
+            Counts from 0; it only serves messages.
+        payload : bytes or ndarray
+            As returned by `read`.
+        min_size : int, optional
+            The size in pixels that the shorter side will be shrunk to. A JPEG at least four times
+            as large is decoded faster, at no less than twice this size.
+
+        Returns
+        -------
+        PIL.Image.Image
+            Of mode RGB, with EXIF orientation applied, 16 bits scaled, and transparency on white.
+
+        Raises
+        ------
+        ImageDecodeError
+            If the bytes are damaged, no image at all, or a decompression bomb.
+        """
+        try:
+            return decode_payload(payload, min_size)
+        except Unusable as problem:
+            raise self._error(row, problem) from problem.__cause__
+
+    def load(self, row: int) -> Image.Image:
+        """Read and decode one image; see `read` and `decode`."""
+        return self.decode(row, self.read(row))
+
+    def describe(self, row: int) -> str:
+        """Name one image for a message, by its row, which counts from 0, and its path if any."""
+        return f"image {row} of {len(self)}"
+
+    def _error(self, row: int, problem: Unusable) -> ImageDecodeError:
+        return ImageDecodeError(
+            f"{self.describe(row)} {problem.problem}. {problem.remedy}, or set "
+            'on_error="nan" to keep its row as NaN and list it in `failed_`.'
+        )
+
+
+class Items(ImageSequence):
+    """Images that lie in ``X`` one by one: a list, or the rows of an array."""
+
+    def _item(self, row: int) -> object:
+        item: object = self._X[row]
+        return item
+
+    def describe(self, row: int) -> str:
+        """Name one image by its row, and by its path if it has one."""
+        item = self._X[row]
+        name = super().describe(row)
+        return f"{name} ({os.fsdecode(item)!r})" if isinstance(item, (str, os.PathLike)) else name
+
+
+class FlatRows(ImageSequence):
+    """Images that were flattened to the rows of a matrix."""
+
+    def __init__(self, X: Any, image_shape: tuple[int, ...]) -> None:
+        super().__init__(X)
+        self._image_shape = image_shape
+
+    def _item(self, row: int) -> object:
+        return as_numpy(self._X[row]).reshape(self._image_shape)
+
+
+class PixelRows(ImageSequence):
+    """Rows of numbers that are no pictures, each taken as an image one pixel high."""
+
+    def _item(self, row: int) -> object:
+        values = as_numpy(self._X[row])[None, :]  # (1, width)
+        if values.dtype == np.uint8:
+            return values
+        values = values.astype(np.float64)
+        if not np.isfinite(values).all():
+            raise Unusable("contains NaN or inf", "Impute the values")
+        # 1 / (1 + exp(-x)), written so that no x overflows
+        return np.rint(127.5 * (1 + np.tanh(values / 2))).astype(np.uint8)
+
+
+class DatasetItems(ImageSequence):
+    """Images from a map-style Dataset, with or without labels."""
+
+    def _item(self, row: int) -> object:
+        try:
+            item = self._X[row]
+        except Exception as exc:
+            raise Unusable(
+                f"cannot be read from the {type(self._X).__name__} ({type(exc).__name__}: {exc})",
+                "Repair the data set",
+            ) from exc
+        return item[0] if isinstance(item, (tuple, list)) and item else item

@@ -1,0 +1,253 @@
+"""`render_report`: what a comparison found, put together and written."""
+
+from __future__ import annotations
+
+import datetime as dt
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import clone
+
+from sktransfer.adaptation.target_rows import check_target_labels, split_target
+from sktransfer.features.pipelines import split_pipeline
+from sktransfer.plotting.canvas import import_matplotlib
+from sktransfer.plotting.scoring import folds_of, name_of_score
+from sktransfer.report.answer import answer_section, recommendation_section
+from sktransfer.report.examples import examples_section, hold_out
+from sktransfer.report.feature_plots import evidence_section
+from sktransfer.report.findings import audit_section
+from sktransfer.report.formatting import counted
+from sktransfer.report.page import Section, make_page, paragraphs
+from sktransfer.report.reproduction import code_of
+from sktransfer.report.scores import plots_section, table_section
+
+if TYPE_CHECKING:
+    import os
+
+    import pandas as pd
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["render_report"]
+
+
+def render_report(
+    comparison: Any,
+    path: str | os.PathLike[str],
+    *,
+    X: Any = None,
+    y: ArrayLike | None = None,
+    X_target: Any = None,
+    y_target: ArrayLike | None = None,
+    unlabeled: Any = None,
+    audit: pd.DataFrame | None = None,
+    recommendation: Any = None,
+    title: str = "Which strategy for these images?",
+) -> Path:
+    """Write a comparison as one HTML file that holds everything it shows.
+
+    The file can be sent and opened anywhere: it loads nothing, runs no script, reads well on a phone
+    and follows the reader's choice of light or dark.
+
+    Parameters
+    ----------
+    comparison : StrategyComparison
+        As :func:`~sktransfer.compare_strategies` returns it.
+    path : str or path
+        Of the file; one that is there is replaced.
+    X : images, default=None
+        Those that were compared on. With `X` and `y` the report also holds what the features tell,
+        a confusion matrix and examples with saliency; this fits the winner again, on all folds if
+        that takes two minutes at most, otherwise on the first.
+    y : array-like of shape (n_images,), default=None
+        Their labels.
+    X_target : images, default=None
+        Of the target domain. A winner that has adapted to it can only be fitted again with them;
+        without, it has neither matrix nor examples.
+    y_target : array-like of shape (n_target_images,), default=None
+        Their labels; matrix and examples are then of the target.
+    unlabeled : object, default=None
+        The label of rows of `X` that are images of the target, in place of `X_target`.
+    audit : DataFrame, default=None
+        As :func:`~sktransfer.audit_images` returns it.
+    recommendation : Recommendation, default=None
+        As :func:`~sktransfer.recommend_strategy` returns it.
+    title : str, default="Which strategy for these images?"
+        Heading of the page.
+
+    Returns
+    -------
+    Path
+        Of the file.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If `X` is given without `y`, or they have different lengths; or as
+        :func:`~sktransfer.compare_strategies` does, about the target.
+
+    Examples
+    --------
+    >>> from sklearn.dummy import DummyClassifier
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sktransfer import compare_strategies
+    >>> from sktransfer.datasets import load_digit_images
+    >>> from sktransfer.raw_pixels import PixelTransformer
+    >>> X, y = load_digit_images(return_X_y=True)
+    >>> dummy = make_pipeline(PixelTransformer(4), DummyClassifier())
+    >>> comparison = compare_strategies(X[:60], y[:60], candidates={"dummy": dummy}, cv=2)
+    >>> render_report(comparison, "report.html").read_text()[:15]
+    '<!DOCTYPE html>'
+    """
+    import_matplotlib("A report")
+    results = comparison.results_
+    fold_scores = getattr(comparison, "fold_scores_", None)
+    scoring = _scoring(comparison)
+    labels = _checked_labels(X, y)
+    if labels is not None:
+        X, labels, _, X_target = split_target(X, labels, None, X_target, unlabeled)
+    target_labels = check_target_labels(X_target, y_target)
+    score_name = _score_name(comparison, scoring, labels)
+    sections = [
+        answer_section(results, 0 if fold_scores is None else len(fold_scores), score_name),
+        plots_section(results, fold_scores, score_name),
+        table_section(results, score_name),
+    ]
+    if recommendation is not None:
+        sections.append(recommendation_section(recommendation))
+    if labels is not None:
+        sections += _of_images(comparison, X, labels, X_target, target_labels, scoring)
+    if audit is not None:
+        shape = getattr(_first_step(comparison.best_estimator_), "image_shape", None)
+        sections.append(audit_section(audit, X, image_shape=shape))
+    sections.append(_code_section(comparison))
+    page = make_page(
+        title, _subtitle(labels, fold_scores, X_target, target_labels), sections, _footer()
+    )
+    target = Path(path)
+    target.write_text(page, encoding="utf-8")
+    return target
+
+
+def _of_images(
+    comparison: Any,
+    X: Any,
+    y: NDArray[Any],
+    X_target: Any,
+    y_target: NDArray[Any] | None,
+    scoring: Any,
+) -> list[Section]:
+    """Make the sections that need the images."""
+    folds = _folds(comparison, y)
+    winner = comparison.results_.iloc[0]
+    sections = []
+    if X_target is not None or winner.get("strategy") != "adaptation":
+        held = hold_out(
+            comparison.best_estimator_,
+            X,
+            y,
+            folds,
+            float(winner.get("fit_seconds", np.nan)),
+            X_target=X_target,
+            y_target=y_target,
+        )
+        sections.append(examples_section(str(winner["candidate"]), held))
+    featured = _best_with_features(comparison)
+    if featured is not None:
+        sections.append(evidence_section(featured, X, y, folds, scoring))
+    return sections
+
+
+def _best_with_features(comparison: Any) -> Any:
+    """Find the best candidate that begins with features; None if there is none."""
+    if split_pipeline(comparison.best_estimator_)[0] is not None:
+        return comparison.best_estimator_
+    searches = getattr(comparison, "searches_", {})
+    for record in comparison.results_.to_dict("records"):
+        search = searches.get(record["candidate"])
+        if search is not None:
+            estimator = clone(search.estimator).set_params(**record["best_params"])
+            if split_pipeline(estimator)[0] is not None:
+                return estimator
+    return None
+
+
+def _folds(comparison: Any, y: NDArray[Any]) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Take the folds that were compared on, or as many."""
+    search = getattr(comparison, "searches_", {}).get(comparison.results_["candidate"].iloc[0])
+    if search is not None and search.cv is not None:
+        return folds_of(search.cv, y, 0)
+    fold_scores = getattr(comparison, "fold_scores_", None)
+    return folds_of(5 if fold_scores is None else len(fold_scores), y, 0)
+
+
+def _scoring(comparison: Any) -> Any:
+    searches = getattr(comparison, "searches_", {})
+    return next((search.scoring for search in searches.values()), None)
+
+
+def _score_name(comparison: Any, scoring: Any, y: NDArray[Any] | None) -> str:
+    classes = getattr(comparison.best_estimator_, "classes_", None)
+    known = y if y is not None else classes
+    return "Score" if known is None else name_of_score(scoring, known)
+
+
+def _checked_labels(X: Any, y: ArrayLike | None) -> NDArray[Any] | None:
+    if X is None:
+        return None
+    if y is None:
+        raise ValueError("X is given without y. Pass y=..., the labels of these images, too.")
+    labels = np.asarray(y)
+    if len(labels) != len(X):
+        raise ValueError(
+            f"X has {len(X)} images and y {len(labels)} labels. Pass those that were compared on."
+        )
+    return labels
+
+
+def _first_step(estimator: Any) -> Any:
+    while hasattr(estimator, "steps"):
+        estimator = estimator.steps[0][1]
+    return estimator
+
+
+def _code_section(comparison: Any) -> Section:
+    name = str(comparison.results_["candidate"].iloc[0])
+    lead = paragraphs(f"This makes {name} with the setting that was chosen, and fits it:")
+    code = escape(code_of(comparison.best_estimator_))
+    return Section(
+        "The code that reproduces the winner",
+        f'{lead}\n<pre tabindex="0" role="region" aria-label="Python code"><code>{code}</code></pre>',
+    )
+
+
+def _subtitle(
+    y: NDArray[Any] | None,
+    fold_scores: pd.DataFrame | None,
+    X_target: Any,
+    y_target: NDArray[Any] | None,
+) -> str:
+    parts = []
+    if y is not None:
+        classes, counts = np.unique(y, return_counts=True)
+        parts.append(counted(len(y), "image"))
+        if len(classes) <= 4:
+            parts.append(", ".join(f"{c}: {n:,}" for c, n in zip(classes, counts, strict=True)))
+        else:
+            parts.append(f"{len(classes)} classes of {counts.min():,} to {counts.max():,} images")
+    if fold_scores is not None:
+        parts.append(f"the same {counted(len(fold_scores), 'fold')} for all candidates")
+    if X_target is not None:
+        does = "unlabelled" if y_target is None else "only scored on"
+        parts.append(f"{counted(len(X_target), 'image')} of a target, {does}")
+    return " · ".join(parts)
+
+
+def _footer() -> str:
+    from sktransfer import __version__
+
+    today = dt.datetime.now(tz=dt.timezone.utc).date()
+    return f"Made by sktransfer {__version__} on {today:%d %B %Y}. This file loads nothing."

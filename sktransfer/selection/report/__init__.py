@@ -1,5 +1,0 @@
-"""The report: a comparison as one self-contained HTML file, to be sent to a colleague."""
-
-from sktransfer.selection.report.rendering import render_report
-
-__all__ = ["render_report"]

@@ -1,0 +1,218 @@
+"""Callbacks of skorch: phases, rates by step, the best weights, and what each epoch gave."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from skorch.callbacks import Callback
+from torch import nn
+
+from sktransfer.training.losses import quality
+from sktransfer.training.schedule import rate_factor
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+__all__ = [
+    "Clipping",
+    "EpochRecord",
+    "KeepBest",
+    "Phases",
+    "RateSchedule",
+    "restore",
+    "snapshot",
+    "tidy",
+]
+
+_COLUMNS = {
+    "epoch": "epoch",
+    "phase": "phase",
+    "train_loss": "train_loss",
+    "valid_loss": "valid_loss",
+    "valid_score": "valid_score",
+    "lr": "lr",
+    "backbone_lr": "backbone_lr",
+    "best": "best",
+    "dur": "seconds",
+}
+
+
+class Phases(Callback):  # type: ignore[misc] # skorch is untyped
+    """Let the head train alone for some epochs, then the stages that are to train with it.
+
+    Parameters
+    ----------
+    warmup_epochs : int
+        How long the head trains alone.
+    first_trained : int
+        The first stage that trains afterwards.
+    """
+
+    def __init__(self, warmup_epochs: int, first_trained: int) -> None:
+        self.warmup_epochs, self.first_trained = warmup_epochs, first_trained
+
+    def on_epoch_begin(self, net: Any, **_: Any) -> None:
+        """Freeze at the first epoch, and thaw when the time has come."""
+        epoch = len(net.history) - 1
+        network = net.module_
+        if epoch == 0 and self.warmup_epochs:
+            network.set_trained(len(network.spec.stages))
+        if epoch == self.warmup_epochs:
+            network.set_trained(self.first_trained)
+        net.history.record("phase", "head" if epoch < self.warmup_epochs else "all")
+
+
+class RateSchedule(Callback):  # type: ignore[misc]
+    """Set the rate of each group of parameters before each step, see `schedule.rate_factor`.
+
+    Parameters
+    ----------
+    schedule : str
+        Its name.
+    n_steps : int
+        Of the whole training.
+    backbone_start : int
+        The step at which the backbone's parameters begin to train.
+    """
+
+    def __init__(self, schedule: str, n_steps: int, backbone_start: int) -> None:
+        self.schedule, self.n_steps, self.backbone_start = schedule, n_steps, backbone_start
+
+    def on_train_begin(self, net: Any, **_: Any) -> None:
+        """Remember the rates that the groups were made with."""
+        self.step_ = 0
+        self.rates_ = [group["lr"] for group in net.optimizer_.param_groups]
+
+    def on_batch_begin(self, net: Any, training: bool = False, **_: Any) -> None:
+        """Set the rates of the step that comes."""
+        if not training:
+            return
+        for group, rate in zip(net.optimizer_.param_groups, self.rates_, strict=True):
+            start = self.backbone_start if group.get("part") == "backbone" else 0
+            factor = rate_factor(self.schedule, max(self.step_, start), self.n_steps, start)
+            group["lr"] = rate * factor
+        self.step_ += 1
+
+
+class Clipping(Callback):  # type: ignore[misc]
+    """Scale long gradients down to a length; skorch's own goes through frozen parameters too.
+
+    Parameters
+    ----------
+    max_norm : float
+        The length, over all that the optimiser changes.
+    """
+
+    def __init__(self, max_norm: float) -> None:
+        self.max_norm = max_norm
+
+    def on_grad_computed(self, net: Any, **_: Any) -> None:
+        """Scale."""
+        groups = net.optimizer_.param_groups
+        nn.utils.clip_grad_norm_([p for group in groups for p in group["params"]], self.max_norm)
+
+
+class KeepBest(Callback):  # type: ignore[misc]
+    """Keep the weights of the epoch with the smallest validation loss, and stop when it is long past.
+
+    Parameters
+    ----------
+    patience : int
+        Epochs without a smaller loss after which training stops.
+    start : int
+        Epochs that do not count.
+    """
+
+    def __init__(self, patience: int, start: int = 0) -> None:
+        self.patience, self.start = patience, start
+
+    def on_train_begin(self, net: Any, **_: Any) -> None:  # noqa: ARG002 - skorch's signature
+        """Forget an earlier training."""
+        self.best_loss_, self.waited_ = math.inf, 0
+        self.state_: dict[str, Tensor] | None = None
+
+    def on_epoch_end(self, net: Any, dataset_valid: Any = None, **_: Any) -> None:
+        """Compare the epoch's validation loss with the smallest so far."""
+        if dataset_valid is None:
+            return
+        loss = net.history[-1, "valid_loss"]
+        is_best = loss < self.best_loss_
+        net.history.record("best", is_best)
+        if is_best:
+            self.best_loss_, self.waited_ = loss, 0
+            self.state_ = snapshot(net.module_, net.optimizer_)
+        elif len(net.history) > self.start:
+            self.waited_ += 1
+            net.stops_ = self.waited_ >= self.patience
+
+    def on_train_end(self, net: Any, **_: Any) -> None:
+        """Return to the best weights."""
+        if self.state_ is not None:
+            restore(net.module_, self.state_)
+            self.state_ = None
+
+
+class EpochRecord(Callback):  # type: ignore[misc]
+    """Write rates and the validation score of each epoch into skorch's history.
+
+    Parameters
+    ----------
+    kind : str
+        Of the targets, see `losses.KINDS`.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def on_epoch_begin(self, net: Any, **_: Any) -> None:  # noqa: ARG002 - skorch's signature
+        """Forget the scores of the last epoch."""
+        self.seen_: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = []
+
+    def on_batch_end(
+        self, net: Any, batch: Any = None, training: bool = False, y_pred: Any = None, **_: Any
+    ) -> None:  # fmt: skip
+        """Keep what the network says of a validation batch."""
+        del net
+        if not training:
+            self.seen_.append((y_pred.detach().float().cpu().numpy(), batch[1].cpu().numpy()))
+
+    def on_epoch_end(self, net: Any, **_: Any) -> None:
+        """Record."""
+        if self.seen_:
+            scores, targets = (np.concatenate(parts) for parts in zip(*self.seen_, strict=True))
+            net.history.record("valid_score", quality(self.kind, scores, targets))
+        for group in net.optimizer_.param_groups:
+            name = "backbone_lr" if group.get("part") == "backbone" else "lr"
+            net.history.record(name, max(group["lr"], net.history[-1].get(name, 0.0)))
+
+
+def snapshot(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Copy all that training can change: the parameters of an optimiser, and all buffers."""
+    trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    state = {
+        name: parameter.detach().clone()
+        for name, parameter in network.named_parameters()
+        if id(parameter) in trained
+    }
+    return state | {name: buffer.clone() for name, buffer in network.named_buffers()}
+
+
+def restore(network: nn.Module, state: dict[str, Tensor]) -> None:
+    """Put back what `snapshot` copied."""
+    network.load_state_dict(state, strict=False)
+
+
+def tidy(history: Any) -> list[dict[str, Any]]:
+    """Make of skorch's history one flat dictionary an epoch, with only what was recorded."""
+    return [
+        {name: _plain(row[key]) for key, name in _COLUMNS.items() if key in row}
+        for row in history.to_list()
+    ]
+
+
+def _plain(value: Any) -> Any:
+    """Turn a number of NumPy into one of Python."""
+    return value.item() if isinstance(value, np.generic) else value

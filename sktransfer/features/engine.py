@@ -202,7 +202,7 @@ def _fused(
     try:
         fused = fused_graph(module, slots, spec)
         given = fused(images.contiguous(memory_format=torch.channels_last))
-    except Exception:  # noqa: BLE001 - whatever keeps torch.fx from tracing somebody's network
+    except Exception:  # noqa: BLE001 - whatever keeps somebody's network from being traced
         return None
     return fused if _smallest_cosine(given, expected) >= _EQUAL else None
 
@@ -234,13 +234,17 @@ def _smallest_cosine(given: Sequence[Tensor], expected: Sequence[Tensor]) -> flo
 
 def _converted(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     """Copy to another dtype, channels last; statistics of norms that are left keep their digits."""
-    module = copy.deepcopy(module)
+    module = copy.deepcopy(module)  # `Module.to` would refuse tensors of five axes
     for part in module.modules():
         keeps = isinstance(part, nn.modules.batchnorm._BatchNorm)
         for tensors in (part._parameters, part._buffers):
             for name, value in tensors.items():
-                if value is not None and value.is_floating_point() and not keeps:
-                    converted = value.detach().to(dtype)
-                    wrap = isinstance(value, nn.Parameter)
-                    tensors[name] = nn.Parameter(converted, False) if wrap else converted  # type: ignore[assignment]
-    return module.to(memory_format=torch.channels_last).eval()
+                if value is None:
+                    continue
+                converts = value.is_floating_point() and not keeps
+                converted = value.detach().to(dtype if converts else value.dtype)
+                if converted.dim() == 4:
+                    converted = converted.contiguous(memory_format=torch.channels_last)
+                wrap = isinstance(value, nn.Parameter)
+                tensors[name] = nn.Parameter(converted, False) if wrap else converted  # type: ignore[assignment]
+    return module.eval()

@@ -2,7 +2,7 @@
 
 On a CPU, activations and sums after a convolution read and write whole maps, which costs as much time
 as the convolution itself. oneDNN applies both while it writes the convolution's output. The graph comes
-from `torch.fx`; a network that cannot be traced, or whose graph does not compute the same, runs as it is.
+from `graph_tracing`; a network that cannot be traced, or whose graph does not compute the same, runs as it is.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
-from torchvision.models.feature_extraction import NodePathTracer
 from torchvision.ops import StochasticDepth
 
+from sktransfer.features.graph_tracing import tapped_graph
 from sktransfer.features.pooling import pool_map
 from sktransfer.features.taps import as_map
 
@@ -60,13 +60,10 @@ def fused_graph(module: nn.Module, slots: Sequence[Slot], spec: BackboneSpec) ->
     Raises
     ------
     Exception
-        Of whatever kind, if torch.fx cannot trace the network.
+        Any error of the network, if it cannot be traced.
     """
-    tracer = NodePathTracer(param_shapes_constant=True)
-    graph = tracer.trace(module)
-    traced = fx.GraphModule(module, graph)
-    _pool_at_taps(traced, tracer.node_to_qualname, slots, spec)
-    traced.graph.eliminate_dead_code()  # what comes after the deepest tap
+    traced = _pooled_graph(module, slots, spec)
+    traced.graph.eliminate_dead_code()
     _skip_idle(traced)
     graph = traced.graph
     for node in list(graph.nodes):
@@ -149,18 +146,18 @@ class _Pool(nn.Module):
         return pool_map(as_map(output, self.spec), self.how).float()
 
 
-def _pool_at_taps(
-    traced: fx.GraphModule, names: dict[fx.Node, str], slots: Sequence[Slot], spec: BackboneSpec
-) -> None:
-    """Pool each tapped map right after it is there, before an in-place layer can change it."""
-    pooled = []
-    for i, slot in enumerate(slots):
-        inside = [node for node, name in names.items() if f"{name}.".startswith(f"{slot.module}.")]
-        traced.add_submodule(f"pool_{i}", _Pool(slot.pooling, spec))
-        with traced.graph.inserting_after(inside[-1]):
-            pooled.append(traced.graph.call_module(f"pool_{i}", (inside[-1],)))
+def _pooled_graph(module: nn.Module, slots: Sequence[Slot], spec: BackboneSpec) -> fx.GraphModule:
+    """Record a network, with each tapped map pooled right after it is there."""
+    names = [f"pool_{i}" for i in range(len(slots))]
+    taps: dict[str, dict[str, nn.Module]] = {slot.module: {} for slot in slots}
+    for name, slot in zip(names, slots, strict=True):
+        taps[slot.module][name] = _Pool(slot.pooling, spec)
+    traced = tapped_graph(module, taps)
     output = next(node for node in traced.graph.nodes if node.op == "output")
-    output.args = (tuple(pooled),)
+    pooled = output.args[0]
+    assert isinstance(pooled, dict)  # of the names
+    output.args = (tuple(pooled[name] for name in names),)
+    return traced
 
 
 def _skip_idle(traced: fx.GraphModule) -> None:

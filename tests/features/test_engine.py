@@ -268,3 +268,18 @@ def test_an_unknown_precision_is_refused():
         ValueError, match=r"precision='half' is not possible\. Choose one of: 'auto'"
     ):
         candidate_precisions("half", CPU)
+
+
+def test_constants_of_five_axes_run():
+    class FiveAxes(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Conv2d(3, 4, 3, 2), nn.Conv2d(4, 5, 3, 2)
+            self.register_buffer("gate", torch.ones(1, 1, 4, 1, 1))
+
+        def forward(self, x):
+            return self.second((self.first(x)[:, None] * self.gate)[:, 0])
+
+    X = np.zeros((2, 32, 32, 3), dtype=np.uint8)
+    features = DeepFeatureTransformer(FiveAxes(), image_size=32, cache=None)
+    assert features.fit_transform(X).shape == (2, 5)

@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import pytest
 import torch
 from torch import nn
@@ -111,3 +113,34 @@ def test_a_network_that_cannot_be_traced_runs_as_it_is(digits):
         nn.Sequential(nn.Conv2d(3, 4, 1), _Branches()), image_size=16, cache=None
     )
     assert features.fit_transform(digits.X[:3]).shape == (3, 4)
+
+
+class _Witness(nn.Module):
+    """Notes whether the class of all modules is as it was."""
+
+    seen: ClassVar[list[bool]] = []
+    before: ClassVar[tuple[object, ...]] = (nn.Module.__call__, nn.Module.__getattr__)
+
+    def __init__(self):
+        super().__init__()
+        self.gain = nn.Parameter(torch.full((1, 4, 1, 1), 2.0))
+
+    def forward(self, x):
+        self.seen.append((nn.Module.__call__, nn.Module.__getattr__) == self.before)
+        return x * self.gain.expand(x.shape[0], -1, 1, 1)
+
+
+def test_tracing_changes_nothing_that_other_threads_use():
+    network = _network(_Witness(), nn.Conv2d(4, 5, 1))
+    spec = get_backbone(network)
+    slots = standard_slots(spec)
+    _Witness.seen.clear()
+    fused = fused_graph(network, slots, spec)
+    assert _Witness.seen == [True]
+    assert not any(isinstance(part, _Witness) for part in fused.modules())  # it was traced
+    assert "forward" not in vars(network[0])
+    batch = torch.randn(3, 3, 8, 8)
+    expected = network(batch).mean((2, 3))
+    torch.testing.assert_close(
+        fused(batch)[slots.index(Slot("2", "avg", "2", 5))], expected, rtol=1e-4, atol=1e-5
+    )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from sktransfer.backbones.hub import reachable
 from sktransfer.backbones.spec import (
     BackboneSpec,
     Layout,
@@ -77,7 +78,8 @@ def spec_of_timm(name: str) -> BackboneSpec:
     config: Any = module.pretrained_cfg
     weights = {}
     if config.get("url") or config.get("hf_hub_id") or config.get("file"):
-        load = partial(_create, name, pretrained=True)
+        repository = None if config.get("file") else config.get("hf_hub_id")
+        load = partial(_create, name, pretrained=True, repository=repository)
         weights[config.get("tag") or "default"] = WeightsSource(load=load)
     return spec_of_timm_module(module, PREFIX + name, build, weights)
 
@@ -124,21 +126,27 @@ def _timm() -> Any:
         ) from exc
 
 
-def _create(name: str, pretrained: bool = False) -> nn.Module:
+def _create(name: str, pretrained: bool = False, repository: str | None = None) -> nn.Module:
     """Build a network, with timm's own download and cache for its weights."""
     timm = _timm()
+    if repository is not None and not reachable(repository):
+        raise _without_network(name)
     try:
         with warnings.catch_warnings():
             # Names such as "xception" are old but are what people know.
             warnings.filterwarnings("ignore", "Mapping deprecated model name", UserWarning)
             module: nn.Module = timm.create_model(name, pretrained=pretrained)
     except OSError as exc:  # huggingface_hub's errors for all that can happen on the way
-        raise WeightsNotFoundError(
-            f"the weights of {PREFIX}{name} are not in timm's cache folder and could not be "
-            f"downloaded (no network). Pass weights='path/to/{name}.safetensors', or "
-            'backbone="tiny" for the small network that ships with sktransfer.'
-        ) from exc
+        raise _without_network(name) from exc
     return module
+
+
+def _without_network(name: str) -> WeightsNotFoundError:
+    return WeightsNotFoundError(
+        f"the weights of {PREFIX}{name} are not in timm's cache folder and could not be "
+        f"downloaded (no network). Pass weights='path/to/{name}.safetensors', or "
+        'backbone="tiny" for the small network that ships with sktransfer.'
+    )
 
 
 def _feature_info(module: nn.Module) -> list[dict[str, Any]]:

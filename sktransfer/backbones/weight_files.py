@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from sktransfer.backbones.registry import get_backbone, list_backbones
 from sktransfer.backbones.spec import build_without_values
+from sktransfer.backbones.weight_values import refuse_odd_kinds
 from sktransfer.exceptions import (
     SkTransferError,
     WeightsError,
@@ -92,7 +93,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
     Raises
     ------
     WeightsError
-        If it cannot be read, or holds something else.
+        If it cannot be read, or holds something else, or tensors that are sparse, complex or
+        quantised.
     """
     try:
         if path.suffix == ".safetensors":
@@ -118,6 +120,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
             f"{path} holds a {type(content).__name__} that is not a state dict, names with a "
             "tensor each. Save network.state_dict()."
         )
+    refuse_odd_kinds(content, str(path))
     state = content
     for prefix in _PREFIXES:
         if all(key.startswith(prefix) for key in state):

@@ -27,6 +27,7 @@ from sktransfer.backbones.weight_files import (
     read_state,
     without_counters,
 )
+from sktransfer.backbones.weight_values import refuse_non_finite
 from sktransfer.exceptions import WeightsError, WeightsMismatchError, WeightsNotFoundError
 
 if TYPE_CHECKING:
@@ -324,5 +325,6 @@ def finished(
     module: nn.Module, spec: BackboneSpec, name: str, source: WeightsSource
 ) -> LoadedBackbone:
     module = module.cpu().float().eval().requires_grad_(False)
+    refuse_non_finite(module, spec, name)
     digest = digest_of(module.state_dict(), spec)
     return LoadedBackbone(module, spec, name, digest, source.preprocessing or spec.preprocessing)

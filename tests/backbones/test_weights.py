@@ -234,3 +234,61 @@ def test_without_a_network_the_error_says_what_to_do():
     )
     with pytest.raises(WeightsNotFoundError, match=re.escape(message)):
         load_backbone("resnet50")
+
+
+ODD = {
+    "of complex numbers": lambda value: value.to(torch.complex64),
+    "in the sparse layout torch.sparse_coo": lambda value: value.to_sparse(),
+    "of the quantised type torch.qint8": lambda value: torch.quantize_per_tensor(
+        value, 0.1, 0, torch.qint8
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*quantize_per_tensor:")
+@pytest.mark.parametrize("kind", ODD)
+def test_weights_of_odd_kinds_are_told_by_their_name(state, tmp_path, kind):
+    key = "layer1.0.conv1.weight"
+    torch.save(state | {key: ODD[kind](state[key])}, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=re.escape(f"w.pth holds weights {kind} ({key!r})")):
+        load_backbone("tiny", tmp_path / "w.pth")
+
+
+def test_weights_that_are_not_finite_are_refused(state, tmp_path):
+    key = next(key for key, value in state.items() if value.ndim == 4)
+    state[key][0, 0, 0, :2] = torch.tensor([float("nan"), float("inf")])
+    save_file(state, tmp_path / "w.safetensors")
+    message = (
+        f"of tiny hold NaN or infinite values: 2 of the {state[key].numel()} values of {key!r}"
+    )
+    with pytest.raises(WeightsError, match=re.escape(message)):
+        load_backbone("tiny", tmp_path / "w.safetensors")
+    network = tiny(num_classes=7)
+    network.load_state_dict(state)
+    with pytest.raises(WeightsError, match="hold NaN or infinite values"):
+        load_backbone(network)
+
+
+def test_a_negative_variance_is_refused_and_a_head_may_hold_anything(state, tmp_path):
+    save_file(state | {"fc.weight": state["fc.weight"] * float("nan")}, tmp_path / "a.safetensors")
+    load_backbone("tiny", tmp_path / "a.safetensors")
+    key = next(key for key in state if key.endswith("running_var"))
+    save_file(state | {key: state[key] - 2}, tmp_path / "b.safetensors")
+    with pytest.raises(WeightsError, match="hold variances below 0, NaN or infinite"):
+        load_backbone("tiny", tmp_path / "b.safetensors")
+
+
+def test_weights_of_timm_are_refused_at_once_without_a_network(monkeypatch):
+    pytest.importorskip("timm")
+    hub = pytest.importorskip("huggingface_hub")
+
+    def no_network(*_, **__):
+        raise ConnectionError("no route")
+
+    def retry(*_, **__):
+        raise AssertionError("timm's loader, which tries for a minute, was asked")
+
+    monkeypatch.setattr(hub, "get_hf_file_metadata", no_network)
+    monkeypatch.setattr("timm.models._builder.load_pretrained", retry)
+    with pytest.raises(WeightsNotFoundError, match=r"timm:resnet10t are not .*\(no network\)"):
+        load_backbone("timm:resnet10t")

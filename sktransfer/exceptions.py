@@ -18,7 +18,7 @@
         └── TrainingError (RuntimeError)         training cannot go on
     UserWarning
     └── SkTransferWarning
-        ├── ImageWarning                         an unreadable image became a row of NaN
+        ├── ImageWarning                         an image is unreadable, left out, or looks wrong
         ├── CacheWarning                         a store cannot keep what was computed
         ├── DeviceWarning                        a computation runs otherwise than asked
         └── TrainingWarning                      training ended otherwise than asked
@@ -84,7 +84,7 @@ class SkTransferWarning(UserWarning):
 
 
 class ImageWarning(SkTransferWarning):
-    """An unreadable image became a row of NaN."""
+    """An image became a row of NaN, a file was left out of a folder, or pixels look wrong."""
 
 
 class CacheWarning(SkTransferWarning):

@@ -6,22 +6,21 @@ it lies in.
 
 from __future__ import annotations
 
+import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sktransfer.exceptions import ImageError
+from sktransfer.directories import FolderContents, describe_left_out, is_noise, look_into
+from sktransfer.exceptions import ImageError, ImageWarning
+from sktransfer.formats import image_extensions
 
 if TYPE_CHECKING:
-    import os
-
     from numpy.typing import NDArray
 
-__all__ = ["IMAGE_EXTENSIONS", "list_images", "load_class_folders"]
-
-IMAGE_EXTENSIONS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-"""Files with one of these endings, in upper or lower case, count as images."""
+__all__ = ["list_images", "load_class_folders"]
 
 
 def load_class_folders(
@@ -29,19 +28,27 @@ def load_class_folders(
 ) -> tuple[NDArray[np.object_], NDArray[np.str_]]:
     """List the images of a folder that holds one sub-folder per class.
 
-    Only lists: no image is opened. Folders and files whose names begin with a dot are left out.
+    Only lists: no image is opened. Every file whose name ends as one that Pillow can read is taken;
+    the others are counted and named in one `ImageWarning`. What operating systems leave behind
+    (names that begin with a dot, ``__MACOSX``, ``Thumbs.db``, ``desktop.ini``) is left out silently.
 
     Parameters
     ----------
     folder : str or path-like
-        Holds one sub-folder per class, in which the class's images lie directly.
+        Holds one sub-folder per class, in which images of the class lie directly; those in
+        sub-folders of it belong to the class too.
 
     Returns
     -------
     paths : ndarray of shape (n_images,), dtype object
         Paths as str, sorted by class, then by name; an `X` for every estimator of this package.
     labels : ndarray of shape (n_images,), dtype str
-        The name of each image's folder.
+        The name of each image's class.
+
+    Warns
+    -----
+    ImageWarning
+        If files are left out.
 
     Raises
     ------
@@ -63,20 +70,20 @@ def load_class_folders(
     (3, ['ant', 'ant', 'bee'])
     """
     root = _check_folder(folder, "the folder that holds one sub-folder per class")
-    images = {
-        entry.name: _images_in(entry)
-        for entry in sorted(root.iterdir())
-        if entry.is_dir() and not entry.name.startswith(".")
-    }
-    if len(images) < 2:
+    top = [entry for entry in sorted(root.iterdir()) if not is_noise(entry.name)]
+    classes = {entry.name: look_into(entry) for entry in top if entry.is_dir()}
+    if len(classes) < 2:
         raise ImageError(
-            f"folder={str(root)!r} has {len(images)} sub-folder(s); a comparison needs at least "
+            f"folder={str(root)!r} has {len(classes)} sub-folder(s); a comparison needs at least "
             "two classes. Put the images of each class in a sub-folder with the name of the class."
         )
-    for name, found in images.items():
-        if not found:
-            raise ImageError(_explain_empty(root / name))
-    paths = [str(path) for found in images.values() for path in found]
+    for name, contents in classes.items():
+        if not contents.direct:
+            raise ImageError(_explain_empty(root / name, contents))
+    strays = [str(entry) for entry in top if not entry.is_dir()]
+    _warn_of(root, strays + [path for found in classes.values() for path in found.left_out])
+    images = {name: contents.images for name, contents in classes.items()}
+    paths = [path for found in images.values() for path in found]
     labels = [name for name, found in images.items() for _ in found]
     return np.array(paths, dtype=object), np.array(labels)
 
@@ -84,7 +91,8 @@ def load_class_folders(
 def list_images(folder: str | os.PathLike[str]) -> NDArray[np.object_]:
     """List the images of a folder and of all its sub-folders.
 
-    Only lists: no image is opened. Folders and files whose names begin with a dot are left out.
+    Only lists: no image is opened. Files of other kinds are counted and named in one `ImageWarning`,
+    as by `load_class_folders`.
 
     Parameters
     ----------
@@ -94,6 +102,11 @@ def list_images(folder: str | os.PathLike[str]) -> NDArray[np.object_]:
     -------
     ndarray of shape (n_images,), dtype object
         Paths as str, sorted.
+
+    Warns
+    -----
+    ImageWarning
+        If files are left out.
 
     Raises
     ------
@@ -107,23 +120,18 @@ def list_images(folder: str | os.PathLike[str]) -> NDArray[np.object_]:
     >>> import tempfile
     >>> from pathlib import Path
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     for name in ("1.jpg", "more/2.jpg", "notes.txt"):
+    ...     for name in ("1.jpg", "more/2.jpg", ".hidden/3.jpg"):
     ...         Path(folder, name).parent.mkdir(exist_ok=True)
     ...         Path(folder, name).touch()
     ...     len(list_images(folder))
     2
     """
     root = _check_folder(folder, "a folder that holds images")
-    folders = [root, *(path for path in root.rglob("*") if path.is_dir())]
-    shown = [
-        found
-        for found in folders
-        if not any(part.startswith(".") for part in found.relative_to(root).parts)
-    ]
-    paths = sorted(str(path) for found in shown for path in _images_in(found))
-    if not paths:
-        raise ImageError(_explain_empty(root))
-    return np.array(paths, dtype=object)
+    contents = look_into(root)
+    if not contents.images:
+        raise ImageError(_explain_empty(root, FolderContents([], [], contents.left_out)))
+    _warn_of(root, contents.left_out)
+    return np.array(contents.images, dtype=object)
 
 
 def _check_folder(folder: str | os.PathLike[str], wanted: str) -> Path:
@@ -135,25 +143,32 @@ def _check_folder(folder: str | os.PathLike[str], wanted: str) -> Path:
     return root
 
 
-def _images_in(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_EXTENSIONS
-        and not path.name.startswith(".")
-        and path.is_file()
-    )
-
-
-def _explain_empty(folder: Path) -> str:
-    nested = [entry for entry in sorted(folder.iterdir()) if entry.is_dir() and _images_in(entry)]
-    if nested:
+def _explain_empty(folder: Path, contents: FolderContents) -> str:
+    if contents.nested:
+        inner = Path(contents.nested[0]).relative_to(folder).parts[0]
         return (
             f"the folder {str(folder)!r} has its images one level too deep, in "
-            f"{nested[0].name!r}. A class's images lie directly in its folder: did you mean to "
+            f"{inner!r}. A class's images lie directly in its folder: did you mean to "
             f"give {str(folder)!r} instead of {str(folder.parent)!r}?"
         )
     return (
-        f"the folder {str(folder)!r} holds no image. Images end in "
-        f"{', '.join(sorted(IMAGE_EXTENSIONS))}. Add images to it or remove it."
+        f"the folder {str(folder)!r} holds no image{_named(contents.left_out)}. Images end in "
+        f"{', '.join(sorted(image_extensions()))}. Add images to it or remove it."
     )
+
+
+def _named(left_out: list[str]) -> str:
+    if not left_out:
+        return ""
+    return f", but {describe_left_out(left_out)}"
+
+
+def _warn_of(root: Path, left_out: list[str]) -> None:
+    if left_out:
+        names = [os.path.relpath(path, root) for path in left_out]
+        warnings.warn(
+            f"folder={str(root)!r}: left out {describe_left_out(names)}. Images end in "
+            f"{', '.join(sorted(image_extensions()))}.",
+            ImageWarning,
+            stacklevel=3,
+        )

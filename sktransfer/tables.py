@@ -78,6 +78,12 @@ def load_image_table(file: str | os.PathLike[str]) -> ImageTable:
             f"{', '.join(map(repr, columns)) or 'none'}. Name the columns in its first line: "
             "path,label."
         )
+    for name in ("path", "label", "group"):
+        if columns.count(name) > 1:
+            raise ImageError(
+                f"the table {str(file)!r} has {columns.count(name)} columns {name!r}, and only one "
+                "can be read. Rename or remove the others."
+            )
     if not rows:
         raise ImageError(f"the table {str(file)!r} has no rows.")
     paths = [str(file.parent / path) for path in _column(file, rows, "path")]

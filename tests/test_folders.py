@@ -1,7 +1,9 @@
+import os
+
 import numpy as np
 import pytest
 
-from sktransfer.exceptions import ImageError
+from sktransfer.exceptions import ImageError, ImageWarning
 from sktransfer.folders import list_images, load_class_folders
 
 
@@ -20,12 +22,58 @@ def test_paths_are_sorted_and_labelled_by_their_folder(tmp_path):
     assert paths.dtype == np.dtype(object)
 
 
-def test_hidden_files_and_files_that_are_no_images_are_left_out(tmp_path):
-    _touch(
-        tmp_path, "ant/1.png", "bee/1.png", "bee/notes.txt", "bee/._1.png", ".git/x.png", "a.png"
-    )
-    paths, _ = load_class_folders(tmp_path)
+def test_what_systems_leave_behind_is_left_out_silently(tmp_path):
+    noise = ["bee/._1.png", ".git/x.png", "__MACOSX/ant/._1.png", "bee/Thumbs.db", "desktop.ini"]
+    _touch(tmp_path, "ant/1.png", "bee/1.png", "bee/.hidden/2.png", "bee/__MACOSX/3.png", *noise)
+    paths, labels = load_class_folders(tmp_path)
     assert paths.tolist() == [str(tmp_path / name) for name in ("ant/1.png", "bee/1.png")]
+    assert labels.tolist() == ["ant", "bee"]
+    assert list_images(tmp_path).tolist() == paths.tolist()
+
+
+def test_every_kind_of_file_that_pillow_reads_is_taken_also_from_sub_folders(tmp_path):
+    names = ["a.PPM", "b.jfif", "c.pgm", "d.jpe", "deep/er/e.png", "f.tga"]
+    _touch(tmp_path, *(f"ant/{name}" for name in names), "bee/1.png")
+    paths, labels = load_class_folders(tmp_path)
+    assert paths.tolist() == [str(tmp_path / "ant" / name) for name in names] + [
+        str(tmp_path / "bee/1.png")
+    ]
+    assert labels.tolist() == ["ant"] * 6 + ["bee"]
+
+
+def test_all_files_that_are_left_out_are_counted_and_named_in_one_warning(tmp_path):
+    _touch(tmp_path, "ant/1.png", "ant/clip.mp4", "bee/1.png", "bee/sub/a.heic", "stray.png")
+    (tmp_path / "bee/broken.png").symlink_to("nowhere.png")
+    message = (
+        r"left out 4 files \(2 of \.png, 1 of \.mp4, 1 of \.heic\): "
+        r"'stray\.png', 'ant/clip\.mp4', 'bee/broken\.png', 'bee/sub/a\.heic'\. Images end in"
+    )
+    with pytest.warns(ImageWarning, match=message) as told:
+        paths, _ = load_class_folders(tmp_path)
+    assert len(told) == 1
+    assert len(paths) == 2
+    with pytest.warns(ImageWarning, match=r"left out 3 files \(.*1 of \.mp4.*\)"):
+        assert len(list_images(tmp_path)) == 3
+
+
+def test_only_the_first_of_many_files_are_named(tmp_path):
+    _touch(tmp_path, "1.png", *(f"{i}.txt" for i in range(9)))
+    with pytest.warns(ImageWarning, match=r"left out 9 files \(9 of \.txt\): .* and 4 more\."):
+        list_images(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_named_pipe_is_no_image(tmp_path):
+    _touch(tmp_path, "1.png")
+    os.mkfifo(tmp_path / "2.png")
+    with pytest.warns(ImageWarning, match=r"left out 1 file \(1 of \.png\): '2\.png'"):
+        assert list_images(tmp_path).tolist() == [str(tmp_path / "1.png")]
+
+
+def test_a_link_to_a_folder_above_is_entered_once(tmp_path):
+    _touch(tmp_path, "1.png", "sub/2.png")
+    (tmp_path / "sub/again").symlink_to(tmp_path, target_is_directory=True)
+    assert len(list_images(tmp_path)) == 2
 
 
 def test_a_missing_folder_is_named(tmp_path):
@@ -47,7 +95,10 @@ def test_one_class_is_too_few(tmp_path):
 
 def test_a_class_without_images_is_named(tmp_path):
     _touch(tmp_path, "ant/1.png", "bee/readme.txt")
-    with pytest.raises(ImageError, match=r"bee' holds no image\. Images end in \.bmp, .*\.webp\."):
+    with pytest.raises(
+        ImageError,
+        match=r"bee' holds no image, but 1 file .*'.*readme\.txt'\. Images end in .*\.bmp, .*\.webp",
+    ):
         load_class_folders(tmp_path)
 
 
@@ -58,7 +109,7 @@ def test_a_folder_of_train_and_val_parts_is_not_taken_for_two_classes(tmp_path):
 
 
 def test_images_of_all_sub_folders_are_listed_but_hidden_ones_are_not(tmp_path):
-    _touch(tmp_path, "b.png", "a/deep/c.jpg", "notes.txt", ".hidden/d.png", ".e.png")
+    _touch(tmp_path, "b.png", "a/deep/c.jpg", ".hidden/d.png", ".e.png")
     expected = [str(tmp_path / "a/deep/c.jpg"), str(tmp_path / "b.png")]
     assert list_images(tmp_path).tolist() == expected
 

@@ -40,6 +40,8 @@ def test_labels_may_be_missing(write):
         ("file,label\na.png,x\n", r"no column 'path'; its columns are 'file', 'label'"),
         ("", "no column 'path'; its columns are none"),
         ("path,label\n", "has no rows"),
+        ("path,path\na.png,b.png\n", r"has 2 columns 'path', and only one can be read\. Rename"),
+        ("path,label,label\na.png,x,y\n", r"has 2 columns 'label'"),
         ("path,label\na.png,x\nb.png,\n", r"row 2 of the table .* has no label"),
         ("path,label\na.png,x\n,y\n", r"row 2 of the table .* has no path"),
         ("path,label\na.png\n", r"row 1 of the table .* has no label"),

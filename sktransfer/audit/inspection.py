@@ -46,7 +46,7 @@ def inspect_images(images: ImageSequence, num_workers: int | str) -> list[Look]:
         if num_workers == "auto"
         else check_integer("num_workers", num_workers, 0, "threads that read and decode, or 'auto'")
     )
-    if n_workers == 0:
+    if n_workers == 0 or images.one_reader:
         return [_look_at(images, row) for row in range(len(images))]
     with ThreadPoolExecutor(n_workers, thread_name_prefix="sktransfer-audit") as pool:
         return list(pool.map(lambda row: _look_at(images, row), range(len(images))))

@@ -151,6 +151,7 @@ class _Run:
         self._images, self._plan, self._engine, self._store = images, plan, engine, store
         self._found, self._on_error = found, on_error
         self._in_parallel, self._progress = in_parallel, progress
+        self._read_all = _one_by_one if images.one_reader else in_parallel
         self._lanes = deque(lanes)
         self._running: deque[_Forward] = deque()
         self._width = sum(slot.width for slot in engine.slots)
@@ -159,7 +160,7 @@ class _Run:
 
     def look_up(self, rows: range, waiting: dict[object, _Task]) -> None:
         """Read some rows, fill in those that the store has, and queue the others."""
-        read = self._in_parallel(self._read, rows)
+        read = self._read_all(self._read, rows)
         usable = [
             (row, *content)
             for row, content in zip(rows, read, strict=True)
@@ -257,6 +258,10 @@ class _Run:
         for target, source in self._columns:
             self._found.features[rows, target] = vectors[:, source]
         self._progress(len(rows))
+
+
+def _one_by_one(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+    return [function(item) for item in items]
 
 
 def _columns(wanted: Sequence[Slot], kept: Sequence[Slot]) -> list[tuple[slice, slice]]:

@@ -34,7 +34,7 @@ __all__ = [
     "open_store",
 ]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # raised whenever the same image gives other vectors, or other pixels
 
 _MEMORY_BYTES = int(os.environ.get("SKTRANSFER_MEMORY_BYTES", 2**30))
 _FOLDER_BYTES = int(os.environ.get("SKTRANSFER_FOLDER_BYTES", 20 * 2**30))

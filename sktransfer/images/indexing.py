@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sktransfer.images.columns import column_values
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -30,6 +32,8 @@ def take(X: Any, rows: NDArray[np.intp]) -> Any:
         return X.iloc[rows]
     if isinstance(X, list | tuple):
         return [X[row] for row in rows]
+    if hasattr(X, "to_pylist"):  # Arrow
+        return X.take(rows)
     if hasattr(X, "shape"):
         return X[rows]
     from torch.utils.data import Subset
@@ -63,6 +67,6 @@ def join(first: Any, second: Any) -> Any:
 
 
 def _by_position(X: Any) -> Any:
-    if hasattr(X, "columns"):  # images in the one column of a table
-        X = X.iloc[:, 0]
-    return X.to_numpy() if hasattr(X, "to_numpy") else X
+    values = column_values(X)
+    is_column = isinstance(values, np.ndarray) and values.shape[1:] == (1,)
+    return values[:, 0] if is_column else values

@@ -9,12 +9,14 @@ sequences of images, one after the other
     Lists, tuples, object arrays, pandas Series, or one column of a DataFrame or of an array: paths,
     encoded files as bytes, PIL images, arrays and tensors of any sizes, also mixed.
 map-style data sets of torch
-    ``dataset[i]`` is an image, or a tuple whose first entry is one.
+    ``dataset[i]`` is an image, or a tuple whose first entry is one. Read by one thread, unless the
+    data set has an attribute ``thread_safe = True``.
+lists of such tuples
+    What scikit-learn cuts out of a data set: of each, the first entry is the image.
 
-Arrays hold uint8, bool, uint16 (its upper byte counts), floats in 0..1, or other integers in
-0..255. Equal pixels give an equal payload whatever they come in, and a path gives the same as the
-bytes of its file. A mistake in the whole of ``X`` is an error at once; a mistake in one image is an
-error when that image is read.
+The README tables what becomes of each kind of number and file. Equal pixels give an equal payload
+whatever they come in, and a path gives the same as the bytes of its file. A mistake in the whole of
+``X`` is an error at once; a mistake in one image is an error when that image is read.
 """
 
 from __future__ import annotations
@@ -30,8 +32,11 @@ import torch
 from PIL import Image
 
 from sktransfer.exceptions import ImageError
+from sktransfer.images.columns import column_values
+from sktransfer.images.pairs import is_pair
 from sktransfer.images.pixels import Unusable, as_numpy, channel_axis, is_missing
 from sktransfer.images.sequences import DatasetItems, FlatRows, ImageSequence, Items, PixelRows
+from sktransfer.images.suspicions import warn_of_dark_bytes, warn_of_one_image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -81,11 +86,10 @@ def as_image_sequence(X: Any, *, image_shape: ImageShape = None) -> ImageSequenc
     """
     shape = _checked_image_shape(image_shape)
     _refuse_what_holds_no_images(X)
-    if hasattr(X, "to_numpy"):  # pandas, polars, arrow
-        X = X.to_numpy()
+    X = column_values(X)
     if isinstance(X, (list, tuple)):
         X = _unnest(X)
-    elif hasattr(X, "__array__") and not hasattr(X, "__getitem__"):
+    elif isinstance(X, memoryview) or (hasattr(X, "__array__") and not hasattr(X, "__getitem__")):
         X = np.asarray(X)
 
     if isinstance(X, torch.Tensor) or isinstance(getattr(X, "dtype", None), np.dtype):
@@ -122,7 +126,9 @@ def _checked_image_shape(
 def _refuse_what_holds_no_images(X: Any) -> None:
     if isinstance(X, (str, os.PathLike)):
         raise TypeError(f"X is one path, {os.fsdecode(X)!r}. {_POSSIBLE}. Wrap it in a list: [X].")
-    if isinstance(X, (bytes, bytearray, Image.Image)):
+    if isinstance(X, (bytes, bytearray, Image.Image)) or (
+        isinstance(X, memoryview) and (X.ndim < 2 or X.itemsize == 0)
+    ):
         raise TypeError(f"X is one image. {_POSSIBLE}. Wrap it in a list: [X].")
     if (hasattr(X, "toarray") and hasattr(X, "nnz")) or _is_sparse_tensor(X):
         raise TypeError(
@@ -156,12 +162,15 @@ def _unnest(X: Sequence[Any]) -> Any:
     while isinstance(leaf, (list, tuple)) and leaf:
         leaf = leaf[0]
     flat_array = isinstance(first, (np.ndarray, torch.Tensor)) and first.ndim < 2
+    flat_array = flat_array and first.dtype != np.object_
     nested_text = leaf is not first and isinstance(leaf, str)
-    if not (_is_number(leaf) or flat_array or nested_text):
+    if is_pair(first) or not (_is_number(leaf) or flat_array or nested_text):
         return X
     try:
         return np.array([as_numpy(x) if isinstance(x, torch.Tensor) else x for x in X])
     except ValueError as exc:
+        if isinstance(first, (list, tuple)) and isinstance(first[0], (list, tuple)):
+            return X  # images of different sizes, or other kinds among them
         raise ImageError(
             f"X is a {type(X).__name__} of rows of different lengths ({exc}). Rows are possible if "
             "they are equally long. For images of different sizes pass a list of arrays."
@@ -180,13 +189,18 @@ def _is_number(item: object) -> bool:
 def _from_array(X: Any, image_shape: tuple[int, ...] | Literal["row"] | None) -> ImageSequence:
     """Choose by shape and dtype."""
     shape = tuple(int(side) for side in X.shape)
-    dtype = as_numpy(X[:0]).dtype if isinstance(X, torch.Tensor) and shape else X.dtype
+    dtype = _dtype_of(X) if isinstance(X, torch.Tensor) and shape else X.dtype
     _refuse_empty(X, shape)
     kind = getattr(dtype, "kind", "f")
     if kind in "OSUT":
         return _from_objects(np.asarray(X), image_shape)
     if kind == "c":
         raise ImageError(f"Complex data not supported\n{X}\n")
+    if kind == "V":
+        raise ImageError(
+            f"X has the dtype {dtype}, records of several columns. Select the column that holds "
+            "the images."
+        )
     if kind not in "buif":
         raise ImageError(
             f"X has the dtype {dtype}. Images are uint8, bool, uint16, floats in 0..1 or integers "
@@ -199,8 +213,11 @@ def _from_array(X: Any, image_shape: tuple[int, ...] | Literal["row"] | None) ->
             "Reshape your data either using array.reshape(-1, 1) if your data has a single feature "
             "or array.reshape(1, -1) if it contains a single sample."
         )
+    if image_shape != "row":
+        warn_of_dark_bytes(X, dtype)
     if len(shape) == 2:
         return _from_rows(X, shape, image_shape)
+    warn_of_one_image(X, shape)
     try:
         channel_axis(shape[1:])
     except Unusable as exc:
@@ -209,6 +226,15 @@ def _from_array(X: Any, image_shape: tuple[int, ...] | Literal["row"] | None) ->
             "3 or 4 channels, or rows (n, d) with image_shape. Reshape X."
         ) from exc
     return Items(X)
+
+
+def _dtype_of(X: torch.Tensor) -> np.dtype[Any]:
+    try:
+        return as_numpy(X[:0]).dtype
+    except Unusable as exc:
+        raise ImageError(f"X {exc.problem}. {exc.remedy}.") from exc
+    except RuntimeError as exc:
+        raise ImageError(f"X is a tensor that cannot be read ({exc}). Convert it.") from exc
 
 
 def _from_rows(
@@ -223,6 +249,7 @@ def _from_rows(
         return PixelRows(X)
     if image_shape is None:
         image_shape = _square(n_values, shape)
+        warn_of_one_image(X, shape)
     elif math.prod(image_shape) != n_values:
         raise ImageError(
             f"image_shape={image_shape} has {math.prod(image_shape)} values, while each row of X "
@@ -242,7 +269,7 @@ def _square(n_values: int, shape: tuple[int, int]) -> tuple[int, int]:
         advice = 'Pass image_shape=(H, W), (H, W, C) or (C, H, W), or "row" for rows of numbers'
     raise ImageError(
         f"X has the shape {shape}, and image_shape=None takes each row for a square grey image, "
-        f"but {n_values} is no square number. {advice}."
+        f"but {n_values} is no square number. {advice}. One grey image goes in a list: [X]."
     )
 
 

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import os
+import threading
+import warnings
 from abc import ABC, abstractmethod
+from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from torch.utils.data import Subset
 
-from sktransfer.exceptions import ImageDecodeError
-from sktransfer.images.pixels import Payload, Unusable, as_numpy, decode_payload, payload_of
+from sktransfer.exceptions import ImageDecodeError, ImageWarning
+from sktransfer.images.pairs import image_of
+from sktransfer.images.pixels import (
+    Payload,
+    Unusable,
+    as_numpy,
+    decode_payload,
+    is_shortage,
+    payload_of,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -17,11 +31,16 @@ if TYPE_CHECKING:
 __all__ = ["DatasetItems", "FlatRows", "ImageSequence", "Items", "PixelRows"]
 
 
+# One for all data sets: a Subset reads through the same file as the data set that it is cut from.
+_ONE_READER = threading.RLock()
+
+
 class ImageSequence(ABC):
     """Images by row, each fetched when it is asked for.
 
-    Rows count from 0. All methods may be called from several threads at once; if ``X`` is a
-    Dataset, its ``__getitem__`` must bear that too.
+    Rows count from 0. All methods may be called from several threads at once. Objects with a
+    ``__getitem__`` of the user's own are read by the thread that calls `read`, one row at a time,
+    unless they say ``thread_safe = True``.
 
     Parameters
     ----------
@@ -31,6 +50,12 @@ class ImageSequence(ABC):
 
     def __init__(self, X: Any) -> None:
         self._X = X
+        self._warned = False
+
+    @property
+    def one_reader(self) -> bool:
+        """Whether `read` should be called by one thread only, the one that the user called."""
+        return False
 
     def __len__(self) -> int:
         return len(self._X)
@@ -58,7 +83,8 @@ class ImageSequence(ABC):
             If the file is missing, empty or a directory, or the array holds no image.
         """
         try:
-            return payload_of(self._item(row))
+            with _ONE_READER if self.one_reader else nullcontext():
+                return payload_of(self._item(row), partial(self._notice, row))
         except Unusable as problem:
             raise self._error(row, problem) from problem.__cause__
 
@@ -73,7 +99,7 @@ class ImageSequence(ABC):
             As returned by `read`.
         min_size : int, optional
             The size in pixels that the shorter side will be shrunk to. A JPEG at least four times
-            as large is decoded faster, at no less than twice this size.
+            as large is decoded faster, at no less than twice this size, if that is 200 or more.
 
         Returns
         -------
@@ -86,7 +112,7 @@ class ImageSequence(ABC):
             If the bytes are damaged, no image at all, or a decompression bomb.
         """
         try:
-            return decode_payload(payload, min_size)
+            return decode_payload(payload, min_size, partial(self._notice, row))
         except Unusable as problem:
             raise self._error(row, problem) from problem.__cause__
 
@@ -97,6 +123,13 @@ class ImageSequence(ABC):
     def describe(self, row: int) -> str:
         """Name one image for a message, by its row, which counts from 0, and its path if any."""
         return f"image {row} of {len(self)}"
+
+    def _notice(self, row: int, problem: str) -> None:
+        """Warn of the first image that looks wrong."""
+        if not self._warned:
+            self._warned = True
+            message = f"{self.describe(row)} {problem}. Other images of X may be alike."
+            warnings.warn(message, ImageWarning, stacklevel=2)
 
     def _error(self, row: int, problem: Unusable) -> ImageDecodeError:
         return ImageDecodeError(
@@ -109,12 +142,19 @@ class Items(ImageSequence):
     """Images that lie in ``X`` one by one: a list, or the rows of an array."""
 
     def _item(self, row: int) -> object:
-        item: object = self._X[row]
-        return item
+        return image_of(self._X[row])
+
+    @property
+    def one_reader(self) -> bool:
+        """Whether `X` is read by a ``__getitem__`` of the user's own, such as an open HDF5 file."""
+        known = isinstance(self._X, (list, tuple, np.ndarray, torch.Tensor))
+        return not known and not _is_thread_safe(self._X)
 
     def describe(self, row: int) -> str:
         """Name one image by its row, and by its path if it has one."""
-        item = self._X[row]
+        if self.one_reader:
+            return super().describe(row)
+        item = image_of(self._X[row])
         name = super().describe(row)
         return f"{name} ({os.fsdecode(item)!r})" if isinstance(item, (str, os.PathLike)) else name
 
@@ -147,12 +187,26 @@ class PixelRows(ImageSequence):
 class DatasetItems(ImageSequence):
     """Images from a map-style Dataset, with or without labels."""
 
+    @property
+    def one_reader(self) -> bool:
+        """Whether the data set does not say that several threads may read it at once."""
+        return not _is_thread_safe(self._X)
+
     def _item(self, row: int) -> object:
         try:
             item = self._X[row]
         except Exception as exc:
+            if is_shortage(exc):
+                raise
             raise Unusable(
                 f"cannot be read from the {type(self._X).__name__} ({type(exc).__name__}: {exc})",
                 "Repair the data set",
             ) from exc
         return item[0] if isinstance(item, (tuple, list)) and item else item
+
+
+def _is_thread_safe(X: object) -> bool:
+    """Read the mark ``thread_safe``, also of the data set that Subsets are cut from."""
+    while not hasattr(X, "thread_safe") and type(X) is Subset:
+        X = X.dataset
+    return bool(getattr(X, "thread_safe", False))

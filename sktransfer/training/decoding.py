@@ -75,7 +75,7 @@ def decode_images(
             return problem
         return None
 
-    with workers(n_workers) as in_parallel:
+    with workers(0 if images.one_reader else n_workers) as in_parallel:
         for start in range(0, len(images), _AT_ONCE):
             rows = range(start, min(start + _AT_ONCE, len(images)))
             for row, problem in zip(rows, in_parallel(decode, rows), strict=True):

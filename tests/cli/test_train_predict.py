@@ -98,11 +98,12 @@ def test_a_model_without_probabilities_gives_labels_only(folder, capsys):
         (["digits/one/0001.png", "digits/one/0001.png"], "cannot be loaded"),
         (["words.joblib", "digits/one/0001.png"], "holds a list, no model"),
         (["model.joblib", "nowhere.png"], "the image 'nowhere.png' does not exist."),
-        (["model.joblib", "."], "broken.png"),
+        (["model.joblib", "broken"], "broken.png"),
     ],
 )
 def test_what_cannot_be_predicted_is_one_line_and_code_1(folder, model, error_line, words, message):
     joblib.dump(["a", "b"], "words.joblib")
-    (folder / "broken.png").write_bytes(b"no image")
+    (folder / "broken").mkdir()
+    (folder / "broken/broken.png").write_bytes(b"no image")
     assert main(["predict", *words, "--quiet"]) == 1
     assert message in error_line()

@@ -685,7 +685,12 @@ def test_a_thing_that_is_no_image_is_an_error_by_its_type(good):
     [
         (np.nan, r"contains NaN\. Fill in"),
         (200.0, r"has float values from 0 to 200, outside 0\.\.1\. Divide them by 255"),
-        (1.01, r"has float values from 0 to 1\.01, outside 0\.\.1\. Divide them by 255"),
+        (1.01, r"has float values from 0 to 1\.01, outside 0\.\.1\. Clip them"),
+        (
+            16.0,
+            r"has float values from 0 to 16, outside 0\.\.1\. Divide them by the value of white: 16",
+        ),
+        (70_000.0, r"has float values from 0 to 7e\+04, outside 0\.\.1\. Scale them"),
         (-0.5, r"has float values from -0\.5 to 0, outside 0\.\.1\. Pass the picture before"),
         (np.inf, r"has float values from 0 to inf, outside 0\.\.1\. Scale"),
     ],
@@ -797,21 +802,20 @@ def test_what_only_converts_to_an_array_is_converted():
 def test_a_large_jpeg_is_decoded_smaller_only_when_four_times_as_large():
     images = as_image_sequence([encode(photograph(800, 1200), "JPEG", quality=95)])
     payload = images.read(0)
-    sizes = {n: images.decode(0, payload, min_size=n).size for n in (None, 201, 200, 100, 50)}
-    assert sizes == {
-        None: (1200, 800),
-        201: (1200, 800),
-        200: (600, 400),
-        100: (300, 200),
-        50: (150, 100),
-    }
+    sizes = {n: images.decode(0, payload, min_size=n).size for n in (None, 201, 200, 199, 50)}
+    full = (1200, 800)
+    assert sizes == {None: full, 201: full, 200: (600, 400), 199: full, 50: full}
 
 
 def test_a_jpeg_decoded_smaller_looks_the_same_once_shrunk():
     data = encode(photograph(800, 1200), "JPEG", quality=95)
     images = as_image_sequence([data])
-    small = images.decode(0, data, min_size=100).resize((150, 100), Image.Resampling.BILINEAR)
-    full = images.decode(0, data).resize((150, 100), Image.Resampling.BILINEAR)
+    small = images.decode(0, data, min_size=200)
+    assert small.size == (600, 400)
+    small, full = (
+        image.resize((300, 200), Image.Resampling.BILINEAR)
+        for image in (small, images.decode(0, data))
+    )
     np.testing.assert_allclose(np.asarray(small, int), np.asarray(full, int), atol=2)
 
 

@@ -8,15 +8,20 @@ which image it is. Both steps may run in several threads at once.
 
 from sktransfer.images.pixels.arrays import as_numpy, channel_axis
 from sktransfer.images.pixels.decoding import Payload, decode_payload
+from sktransfer.images.pixels.files import is_shortage
+from sktransfer.images.pixels.narrow import NEAR_BLACK, is_varied
 from sktransfer.images.pixels.payload import is_missing, payload_of
 from sktransfer.images.pixels.problems import Unusable
 
 __all__ = [
+    "NEAR_BLACK",
     "Payload",
     "Unusable",
     "as_numpy",
     "channel_axis",
     "decode_payload",
     "is_missing",
+    "is_shortage",
+    "is_varied",
     "payload_of",
 ]

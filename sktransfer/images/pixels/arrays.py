@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from sktransfer.images.pixels.narrow import NEAR_BLACK, Notice, nobody, notice_narrow
 from sktransfer.images.pixels.problems import Unusable
 
 if TYPE_CHECKING:
@@ -17,16 +18,44 @@ __all__ = ["array_pixels", "as_numpy", "channel_axis", "on_white"]
 
 _N_CHANNELS = (1, 3, 4)  # grey, RGB, RGB and alpha
 _WHITE = (255, 255, 255, 255)
+_NUMPY_FLOATS = (torch.float16, torch.float32, torch.float64)
 _ROUNDING = 1e-5  # how far a float pixel may leave 0..1 by rounding errors alone
 
 
 def as_numpy(array: NDArray[Any] | torch.Tensor) -> NDArray[Any]:
-    """Convert an array or a tensor on any device to a plain array, without a copy if possible."""
+    """Convert an array or a tensor on any device to a plain array, without a copy if possible.
+
+    Raises
+    ------
+    Unusable
+        If a tensor has no values that an array could hold, or an array masks some of its own.
+    """
     if isinstance(array, torch.Tensor):
-        if array.dtype == torch.bfloat16:  # which NumPy does not know
-            array = array.float()
-        return array.numpy(force=True)
+        return _tensor_as_numpy(array)
+    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+        n_masked = int(np.ma.getmaskarray(array).sum())
+        raise Unusable(
+            f"has {n_masked} masked pixels, and a mask has no meaning here",
+            "Fill them in, for example by X.filled(0)",
+        )
     return np.asarray(array)
+
+
+def _tensor_as_numpy(tensor: torch.Tensor) -> NDArray[Any]:
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
+        kind = "quantized" if tensor.is_quantized else str(tensor.layout).removeprefix("torch.")
+        where = "on the device 'meta'" if tensor.is_meta else f"of the kind {kind}"
+        raise Unusable(f"is a tensor {where}", "Convert it to a dense tensor that holds its values")
+    if tensor.dtype.is_floating_point and tensor.dtype not in _NUMPY_FLOATS:
+        tensor = tensor.float()
+    try:
+        return tensor.numpy(force=True)
+    except (TypeError, RuntimeError) as exc:
+        if isinstance(exc, torch.OutOfMemoryError):
+            raise
+        raise Unusable(
+            f"is a tensor of {tensor.dtype} that is no array ({exc})", "Convert it to torch.uint8"
+        ) from exc
 
 
 def channel_axis(shape: tuple[int, ...]) -> int | None:
@@ -66,10 +95,11 @@ def channel_axis(shape: tuple[int, ...]) -> int | None:
     )
 
 
-def array_pixels(array: NDArray[Any]) -> NDArray[np.uint8]:
+def array_pixels(array: NDArray[Any], notice: Notice = nobody) -> NDArray[np.uint8]:
     """Return the pixels of one array, whatever its layout and dtype."""
     axis = channel_axis(array.shape)
     pixels = _to_bytes(array)
+    notice_narrow(array, notice)
     if axis is None:
         pixels = pixels[..., None]
     elif axis == 0:
@@ -124,8 +154,12 @@ def _outside_unit_interval(low: float, high: float) -> tuple[str, str]:
     if np.isnan(low):
         return "contains NaN", "Fill in its values"
     problem = f"has float values from {low:.4g} to {high:.4g}, outside 0..1"
-    if low >= 0 and high <= 255:
-        return problem, "Divide them by 255, or convert them to uint8"
     if low < 0:
         return problem, "Pass the picture before it was normalised"
-    return problem, "Scale them to 0..1"
+    if high <= 1.1:
+        return problem, "Clip them, for example by X.clip(0, 1)"
+    if high <= NEAR_BLACK:
+        return problem, "Divide them by the value of white: 16 for scikit-learn's digits"
+    if high <= 255:
+        return problem, "Divide them by 255, or convert them to uint8"
+    return problem, "Scale them to 0..1: divide them by the value of white"

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["audit_images"]
 
+_LEAST_SKILL = 0.5  # share of the way from always the largest class to always the right one
+
 
 def audit_images(
     X: Any,
@@ -87,8 +89,10 @@ def audit_images(
         disagrees with its label; ``suggested_label``; ``label_probability`` and
         ``suggested_probability``.
         ``attrs["near_threshold"]`` is the cosine that was used, ``attrs["label_accuracy"]`` the
-        share of labels that the classifier would have given (NaN without labels). Where that is
-        low, suspected labels say more about the network than about the labels.
+        share of labels that the classifier would have given (NaN without labels), and
+        ``attrs["suspects_withheld"]`` is True where that is too low for its suspicions to mean
+        anything, so that no label is suspected: less than halfway from always naming the largest
+        class to naming the right one.
 
     Raises
     ------
@@ -160,14 +164,18 @@ def audit_images(
     table["label_conflict"] = _conflicts(groups, codes)
 
     if codes is None or classes is None:
-        judged, accuracy = _unjudged(n), float("nan")
+        judged, accuracy, withheld = _unjudged(n), float("nan"), False
     else:
         last = values[:, _last_average(features)]
         n_folds = cv if isinstance(cv, int) else 5
         judged, accuracy = _judged(last, good, codes, classes, groups, n_folds, random_state)
+        withheld = _is_poor(accuracy, codes)
+        if withheld:
+            judged |= {name: _unjudged(n)[name] for name in ("suspect_label", "suggested_label")}
     audit = pd.concat([table, pd.DataFrame(judged, index=table.index)], axis=1)
     audit.attrs["near_threshold"] = near.threshold
     audit.attrs["label_accuracy"] = accuracy
+    audit.attrs["suspects_withheld"] = bool(withheld)
     return audit
 
 
@@ -209,6 +217,12 @@ def _judged(
     seen = np.isfinite(probabilities).all(1)
     right = probabilities[seen].argmax(1) == codes[seen]
     return columns, float(right.mean()) if len(right) else float("nan")
+
+
+def _is_poor(accuracy: float, codes: NDArray[np.intp]) -> bool:
+    """Tell whether a classifier knows too little to judge labels; not if nothing was judged."""
+    guessed = float(np.bincount(codes).max() / len(codes))
+    return accuracy - guessed < _LEAST_SKILL * (1 - guessed)
 
 
 def _only_shared(groups: NDArray[np.intp]) -> NDArray[np.intp]:

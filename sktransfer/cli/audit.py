@@ -6,8 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from sktransfer.cli.arguments import add_manner, add_network, add_source
-from sktransfer.cli.output import as_json, check_writable, print_result, say, whole_file
+from sktransfer.cli.output import (
+    as_json,
+    check_apart,
+    check_writable,
+    escaped_names,
+    print_result,
+    say,
+    whole_file,
+)
 from sktransfer.cli.sources import load_images, load_labelled_images
+from sktransfer.readable import as_cell, readable
 
 if TYPE_CHECKING:
     import argparse
@@ -42,6 +51,8 @@ def run(options: argparse.Namespace) -> None:
     if options.out is not None:
         check_writable("--out", options.out)
     images = (load_images if options.no_labels else load_labelled_images)(options.source)
+    if options.out is not None:
+        check_apart("--out", options.out, [options.source, *images.X])
     if not options.quiet:
         say(f"sktransfer: {images.describe()}")
     from sktransfer import audit_images
@@ -59,7 +70,10 @@ def run(options: argparse.Namespace) -> None:
     )
     if options.out is not None:
         with whole_file(options.out) as unfinished:
-            _absolute(table).to_csv(unfinished, index_label="row")
+            _safe(_absolute(table)).to_csv(unfinished, index_label="row")
+        note = escaped_names(images.names)
+        if note and not options.quiet:
+            say(f"sktransfer: {note}")
     if options.json:
         print_result(as_json(_findings(table)))
     else:
@@ -71,12 +85,19 @@ def _absolute(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(path=[str(Path(path).absolute()) for path in table["path"]])
 
 
+def _safe(table: pd.DataFrame) -> pd.DataFrame:
+    """Write text so that it is UTF-8 and no spreadsheet takes it for a formula."""
+    texts = table.select_dtypes(exclude=["number", "bool"])
+    return table.assign(**{str(name): texts[name].map(as_cell) for name in texts.columns})
+
+
 def _findings(table: pd.DataFrame) -> dict[str, Any]:
     """Collect the rows that need a look, kind by kind."""
     rows = cast("Any", table)
     copies = rows[rows["near_group"] >= 0]
     return {
         "images": len(table),
+        "suspects_withheld": bool(table.attrs.get("suspects_withheld", False)),
         "unreadable": [
             {"path": row.path, "problem": row.problem}
             for row in rows[rows["problem"] != ""].itertuples()
@@ -111,9 +132,20 @@ def _as_text(table: pd.DataFrame, images: Images) -> str:
         "unlike most in size": found["odd_sizes"],
         "unlike most in mode": found["odd_modes"],
     }
-    lines = [images.describe()]
+    lines = [readable(images.describe())]
     for title, items in parts.items():
-        lines += ["", f"{title}: {len(items) or 'none'}", *(f"  {item}" for item in items)]
+        lines += [
+            "",
+            f"{title}: {len(items) or 'none'}",
+            *(f"  {readable(item)}" for item in items),
+        ]
+    if table.attrs.get("suspects_withheld"):
+        accuracy = table.attrs["label_accuracy"]
+        withheld = (
+            f"No label is called wrong: the classifier that judges them gets only {accuracy:.0%} "
+            "right itself. Give a network that knows such images, by --backbone."
+        )
+        lines += ["", withheld]
     return "\n".join(lines)
 
 

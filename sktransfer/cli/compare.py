@@ -18,6 +18,7 @@ from sktransfer.cli.arguments import (
 from sktransfer.cli.output import (
     as_json,
     as_table,
+    check_apart,
     check_writable,
     format_params,
     print_result,
@@ -25,6 +26,7 @@ from sktransfer.cli.output import (
     whole_file,
 )
 from sktransfer.cli.sources import load_labelled_images, load_target
+from sktransfer.readable import readable
 
 if TYPE_CHECKING:
     import argparse
@@ -34,7 +36,15 @@ if TYPE_CHECKING:
     from sktransfer.cli.sources import Images, Target
     from sktransfer.comparison import StrategyComparison
 
-__all__ = ["HELP", "add_arguments", "compare_images", "run", "save_model", "scored_on"]
+__all__ = [
+    "HELP",
+    "add_arguments",
+    "compare_images",
+    "run",
+    "save_model",
+    "scored_on",
+    "sources_of",
+]
 
 HELP = "compare strategies of transfer on the same folds, and save the winner"
 
@@ -77,6 +87,9 @@ def run(options: argparse.Namespace) -> None:
     check_writable("--out", options.out)
     if options.report is not None:
         check_writable("--report", options.report)
+        check_apart("--report", options.report, [options.out])
+        if options.report.absolute() == options.out.absolute():
+            raise ValueError("--report and --out are the same file. Give each a name of its own.")
         _check_matplotlib()
     bundled = options.source is None
     if options.max_epochs is None:
@@ -84,16 +97,28 @@ def run(options: argparse.Namespace) -> None:
     n_images = options.images or (_N_BUNDLED if bundled else None)
     images = load_labelled_images(options.source).drawn(n_images, options.seed)
     target = load_target(options.target, labelled=options.score_target)
+    for option, file in (("--out", options.out), ("--report", options.report)):
+        if file is not None:
+            check_apart(option, file, sources_of(options, images, target))
     if not options.quiet:
         say(f"sktransfer: {images.describe()}; {_budget(options)}")
     comparison = compare_images(images, target, options, options.candidates)
     predictions = _save_and_predict(comparison, images, options.out)
-    if options.report is not None:
-        _write_report(comparison, images, target, options)
     if options.json:
         print_result(_as_json(comparison, predictions, options))
     else:
         print_result(_as_text(comparison, images, predictions, options))
+    if options.report is not None:  # after the table, which an error of the page must not lose
+        _write_report(comparison, images, target, options)
+        if not options.json:
+            print_result(f"The report is in {options.report}.")
+
+
+def sources_of(options: argparse.Namespace, images: Images, target: Target) -> list[str | Path]:
+    """List the files that the command reads, which no output may replace."""
+    tables = [file for file in (options.source, options.target) if file is not None]
+    named = [X for X in (images.X, target.X) if X is not None and X.dtype == object]
+    return [*tables, *(path for X in named for path in X)]
 
 
 def _budget(options: argparse.Namespace) -> str:
@@ -125,16 +150,15 @@ def _write_report(
     }
     if not options.quiet:
         say("sktransfer: writing the report")
-    with whole_file(options.report) as unfinished:
-        comparison.to_html(
-            unfinished,
-            images.X,
-            images.y,
-            X_target=target.X,
-            y_target=target.y,
-            audit=audit_images(images.X, images.y, **network),
-            recommendation=recommend_strategy(images.X, images.y, **network),
-        )
+    comparison.to_html(
+        options.report,
+        images.X,
+        images.y,
+        X_target=target.X,
+        y_target=target.y,
+        audit=audit_images(images.X, images.y, **network),
+        recommendation=recommend_strategy(images.X, images.y, **network),
+    )
 
 
 def compare_images(
@@ -212,7 +236,7 @@ def _as_text(
     if options.score_target:
         test = "not tested, for all folds were scored on the same images."
     lines = [
-        f"{images.describe()}; {_budget(options)}; network {options.backbone}",
+        readable(f"{images.describe()}; {_budget(options)}; network {options.backbone}"),
         "",
         as_table(_shown(comparison.results_), left=("candidate", "best parameters")),
         "",
@@ -222,9 +246,9 @@ def _as_text(
         f"Best: {comparison.best_candidate_} ({format_params(comparison.best_params_)})",
         f"Saved to {options.out}. Loaded from there, it predicts, of the images it was fitted on:",
     ]
-    lines += [f"  {p['image']}: {p['predicted']} (label {p['label']})" for p in predictions]
-    if options.report is not None:
-        lines.append(f"The report is in {options.report}.")
+    lines += [
+        readable(f"  {p['image']}: {p['predicted']} (label {p['label']})") for p in predictions
+    ]
     return "\n".join(lines)
 
 

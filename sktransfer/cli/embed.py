@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sktransfer.cli.arguments import add_manner, add_network, add_source, split_layers, split_words
-from sktransfer.cli.output import as_json, check_writable, print_result, say, whole_file
+from sktransfer.cli.kept_features import folder_beside, remove_folder
+from sktransfer.cli.output import (
+    as_json,
+    check_apart,
+    check_writable,
+    escaped_names,
+    print_result,
+    say,
+    whole_file,
+)
 from sktransfer.cli.sources import load_images
+from sktransfer.readable import as_cell, readable
 
 if TYPE_CHECKING:
     import argparse
@@ -64,11 +73,15 @@ def run(options: argparse.Namespace) -> None:
     _check_kind(options.out)
     check_writable("--out", options.out)
     images = load_images(options.source)
+    check_apart("--out", options.out, [options.source, *images.X])
     from sktransfer import DeepFeatureTransformer
 
-    store = options.store or options.out.with_name(f"{options.out.name}.store")
+    if options.store is None:
+        store, was_there = folder_beside(options.out)
+    else:
+        store, was_there = options.store, options.store.exists()
     if not options.quiet:
-        going_on = ", going on where it was" if store.exists() else ""
+        going_on = ", going on where it was" if was_there else ""
         say(f"sktransfer: {images.describe()}{going_on}")
     transformer = DeepFeatureTransformer(
         options.backbone,
@@ -88,7 +101,10 @@ def run(options: argparse.Namespace) -> None:
         _write(unfinished, options.out.suffix, images, features, transformer)
     if options.store is None:
         transformer.clear_cache()
-        shutil.rmtree(store, ignore_errors=True)
+        remove_folder(store)
+    note = escaped_names(images.names)
+    if note and not options.quiet:
+        say(f"sktransfer: {note}")
     failed = [images.names[row] for row in transformer.failed_]
     _report(options, features, failed)
 
@@ -117,9 +133,10 @@ def _write(
     import pandas as pd
 
     table = pd.DataFrame(features, columns=names)
+    as_text = as_cell if kind == ".csv" else readable
     if images.y is not None:
-        table.insert(0, "label", images.y)
-    table.insert(0, "path", images.names)
+        table.insert(0, "label", [as_text(label) for label in images.y])
+    table.insert(0, "path", [as_text(name) for name in images.names])
     if kind == ".csv":
         table.to_csv(file, index=False)
     else:
@@ -139,4 +156,4 @@ def _report(options: argparse.Namespace, features: NDArray[np.float32], failed: 
         return
     print_result(f"{n_features} features of each of {n_images} images are in {options.out}.")
     if failed:
-        print_result(f"NaN, because they cannot be read: {', '.join(failed)}")
+        print_result(f"NaN, because they cannot be read: {', '.join(map(readable, failed))}")

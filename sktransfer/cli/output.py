@@ -1,42 +1,61 @@
-"""What a command says: results on stdout, messages on stderr, and files that are whole."""
+"""Output of a command: results on stdout, messages on stderr."""
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import sys
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from sktransfer.readable import readable
+from sktransfer.writing import check_writable, whole_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = [
     "as_json",
     "as_table",
+    "check_apart",
     "check_writable",
+    "escaped_names",
     "format_params",
     "print_result",
     "say",
+    "say_error",
     "whole_file",
 ]
 
 
 def print_result(text: str) -> None:
-    """Write to stdout."""
-    sys.stdout.write(f"{text}\n")
+    """Write lines to stdout."""
+    _write(sys.stdout, text)
 
 
 def say(message: str) -> None:
-    """Write to stderr."""
-    sys.stderr.write(f"{message}\n")
+    """Write lines to stderr."""
+    _write(sys.stderr, message)
+
+
+def say_error(message: str) -> None:
+    """Write one line to stderr, whatever line ends the message has."""
+    say(f"sktransfer: {' '.join(message.split())}")
+
+
+def _write(stream: TextIO, text: str) -> None:
+    """Write what the stream can encode, and the rest as escapes; nothing steers the terminal."""
+    shown = readable(text, keep="\n") + "\n"
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    stream.write(shown.encode(encoding, "backslashreplace").decode(encoding))
+    stream.flush()
 
 
 def as_table(rows: Sequence[Mapping[str, str]], left: Sequence[str] = ()) -> str:
     """Lay out rows under each other, numbers to the right, and the columns `left` to the left."""
     header = list(rows[0])
-    lines = [header, *([row[name] for name in header] for row in rows)]
+    lines = [header, *([readable(row[name]) for name in header] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     return "\n".join(
         "  ".join(
@@ -57,26 +76,27 @@ def format_params(params: Mapping[str, Any]) -> str:
     return ", ".join(f"{name.split('__')[-1]}={value!r}" for name, value in params.items())
 
 
-def check_writable(option: str, file: Path) -> None:
-    """Find out before the work, not after it, that the result has nowhere to go."""
-    if file.is_dir():
-        raise IsADirectoryError(f"{option} {str(file)!r} is a folder. Give the name of a file.")
-    if not file.parent.is_dir():
-        raise FileNotFoundError(
-            f"{option} {str(file)!r}: the folder {str(file.parent)!r} does not exist. "
-            "Make it first."
+def check_apart(option: str, file: Path, inputs: Iterable[str | Path]) -> None:
+    """Refuse to write over what a command reads."""
+    if not file.exists():
+        return
+    target = os.path.realpath(file)
+    if any(os.path.realpath(name) == target for name in inputs):
+        raise ValueError(
+            f"{option} {str(file)!r} is also what the command reads, and would replace it. Give "
+            "another file."
         )
 
 
-@contextmanager
-def whole_file(file: Path) -> Iterator[Path]:
-    """Give a name to write to, which becomes that of the file when all is written."""
-    unfinished = file.with_name(f".{file.name}.unfinished")
-    try:
-        yield unfinished
-        unfinished.replace(file)
-    finally:
-        unfinished.unlink(missing_ok=True)
+def escaped_names(names: Sequence[str]) -> str:
+    """Tell how many names are written with escapes; empty if none is."""
+    changed = [name for name in names if readable(name) != name]
+    if not changed:
+        return ""
+    return (
+        f"{len(changed)} file name(s) hold control characters or are not UTF-8, and are written "
+        f"with escapes, such as {readable(changed[0])}"
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -85,8 +105,10 @@ def _plain(value: Any) -> Any:
         value = value.item()
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if value is None or isinstance(value, bool | int | str):
+    if value is None or isinstance(value, bool | int):
         return value
+    if isinstance(value, str | Path):
+        return str(value).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     if isinstance(value, dict):
         return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

@@ -11,6 +11,7 @@ from sktransfer.cli.arguments import add_manner
 from sktransfer.cli.output import as_json, print_result, say
 from sktransfer.exceptions import ImageError
 from sktransfer.folders import list_images
+from sktransfer.readable import as_cell
 
 if TYPE_CHECKING:
     import argparse
@@ -101,5 +102,5 @@ def _as_csv(rows: list[dict[str, Any]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: as_cell(value) for name, value in row.items()} for row in rows)
     return text.getvalue().rstrip("\n")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from sktransfer.cli import audit, compare, embed, predict, rank, train
-from sktransfer.cli.output import say
+from sktransfer.cli.output import say_error
 from sktransfer.exceptions import SkTransferError
 
 if TYPE_CHECKING:
@@ -40,16 +41,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = _build_parser().parse_args(argv)
     try:
-        options.run(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = _leave_out if options.quiet else _say_warning
+            options.run(options)
     except KeyboardInterrupt:
-        say("sktransfer: interrupted")
+        say_error("interrupted")
         return 130
-    except (SkTransferError, OSError, ValueError, ImportError) as error:
+    except Exception as error:
         if options.traceback:
             raise
-        say(f"sktransfer: error: {' '.join(str(error).split())}")
+        say_error(f"error: {_explain(error)}")
         return 1
     return 0
+
+
+def _explain(error: Exception) -> str:
+    """Put an error in words: messages for users as they are, others with their class."""
+    if isinstance(error, MemoryError):
+        return f"not enough memory ({error}). Close other programs, or lower --batch-size."
+    if isinstance(error, SkTransferError | OSError | ValueError | ImportError) and str(error):
+        return str(error)
+    return f"{type(error).__name__}: {error} (--traceback shows where it arose)"
+
+
+def _say_warning(message: Warning | str, *_: object, **__: object) -> None:
+    say_error(f"warning: {message}")
+
+
+def _leave_out(*_: object, **__: object) -> None:
+    """Leave a warning out, because the user asked for quiet."""
 
 
 def _build_parser() -> argparse.ArgumentParser:

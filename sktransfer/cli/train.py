@@ -6,8 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sktransfer.cli.arguments import CANDIDATES, add_manner, add_network, add_search, add_source
-from sktransfer.cli.compare import compare_images, save_model, scored_on
-from sktransfer.cli.output import as_json, check_writable, format_params, print_result, say
+from sktransfer.cli.compare import compare_images, save_model, scored_on, sources_of
+from sktransfer.cli.output import (
+    as_json,
+    check_apart,
+    check_writable,
+    format_params,
+    print_result,
+    say,
+)
 from sktransfer.cli.sources import load_labelled_images, load_target
 
 if TYPE_CHECKING:
@@ -42,6 +49,7 @@ def run(options: argparse.Namespace) -> None:
     if not options.quiet:
         say(f"sktransfer: {images.describe()}")
     target = load_target(options.target, labelled=options.score_target)
+    check_apart("--out", options.out, sources_of(options, images, target))
     found = compare_images(images, target, options, [CANDIDATES[options.candidate]])
     save_model(found.best_estimator_, options.out)
     row = found.results_.iloc[0]

@@ -8,11 +8,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from sktransfer.readable import readable
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["ACCENT", "CYCLE", "MARKERS", "MUTED", "RELATED", "axes_for", "import_matplotlib"]
+__all__ = [
+    "ACCENT",
+    "CYCLE",
+    "MARKERS",
+    "MUTED",
+    "RELATED",
+    "axes_for",
+    "import_matplotlib",
+    "legend_text",
+    "plain_text",
+]
 
 ACCENT: Final = "#2f7fd6"
 """What to look at first."""
@@ -26,6 +38,8 @@ CYCLE: Final = (
 """Colours of classes, of lines."""
 MARKERS: Final = "osD^vP*X<>"
 """Their markers."""
+
+_LONGEST_TEXT = 48  # characters; names of classes and candidates beyond that leave no room to draw
 
 
 def import_matplotlib(needed_by: str) -> Any:
@@ -49,6 +63,25 @@ def import_matplotlib(needed_by: str) -> Any:
             'Install it with: pip install "sktransfer[plot]".'
         ) from exc
     return plt
+
+
+def plain_text(text: object) -> str:
+    r"""Return text that matplotlib draws as it is: no formula, no line end, not endlessly long.
+
+    Examples
+    --------
+    >>> print(plain_text("$5 to $10"))
+    \$5 to \$10
+    """
+    shown = readable(text)
+    short = shown if len(shown) <= _LONGEST_TEXT else f"{shown[: _LONGEST_TEXT - 1]}…"
+    return short.replace("$", r"\$")
+
+
+def legend_text(text: object) -> str:
+    """Return text for a legend, which leaves out what is empty or begins with an underscore."""
+    shown = plain_text(text)
+    return f" {shown}" if not shown or shown.startswith("_") else shown
 
 
 def axes_for(

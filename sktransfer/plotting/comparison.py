@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sktransfer.parameters import check_choice
-from sktransfer.plotting.canvas import ACCENT, MUTED, RELATED, axes_for
+from sktransfer.plotting.canvas import ACCENT, MUTED, RELATED, axes_for, plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -159,14 +159,14 @@ class StrategyComparisonDisplay:
             ax.plot(folds, np.full(len(folds), row), "o", color=color, ms=3.5, alpha=0.6, mew=0)
             ax.plot([mean], [row], "D" if standing == _BEST else "o", color=color, ms=8, mew=0)
             strong = "bold" if standing == _BEST else "normal"
-            self._write_above(ax, row, record["candidate"], "left", strong)
+            self._write_above(ax, row, plain_text(record["candidate"]), "left", strong)
             self._write_above(ax, row, f"{mean:.3f} ± {std:.3f}", "right", strong)
         ax.set_ylim(len(self.results) - 0.6, -0.75)
         ax.set_yticks([])
         ax.spines["left"].set_visible(False)
         ax.grid(axis="x", alpha=0.25)
         ax.margins(x=0.04)
-        ax.set_xlabel(self.score_name)
+        ax.set_xlabel(plain_text(self.score_name))
         self._add_legend(ax, standings)
 
     def _write_above(self, ax: Axes, row: int, text: str, side: str, weight: str) -> None:
@@ -192,7 +192,7 @@ class StrategyComparisonDisplay:
         for rank, (record, standing, x) in enumerate(rows, 1):
             mean, color = record["score_mean"], _COLORS[standing]
             ax.errorbar(x, mean, record["score_std"], color=color, alpha=0.45, lw=2)
-            name = f"{rank}  {record['candidate']}"
+            name = f"{rank}  {plain_text(record['candidate'])}"
             ax.plot([x], [mean], "o", color=color, ms=13, mew=0, alpha=0.85)
             number: dict[str, Any] = {
                 "marker": f"${rank}$",
@@ -209,7 +209,7 @@ class StrategyComparisonDisplay:
         ax.margins(x=0.1, y=0.1)
         ax.grid(alpha=0.25)
         ax.set_xlabel("Seconds to fit")
-        ax.set_ylabel(self.score_name)
+        ax.set_ylabel(plain_text(self.score_name))
         longest = max(len(str(name)) for name in self.results["candidate"])
         _legend_below(ax, ncols=2 if longest < 20 else 1, pad=4.2, handlelength=0)
 

@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sktransfer.features.pipelines import split_pipeline
 from sktransfer.parameters import check_choice
-from sktransfer.plotting.canvas import CYCLE, MARKERS, MUTED, axes_for
+from sktransfer.plotting.canvas import CYCLE, MARKERS, MUTED, axes_for, legend_text, plain_text
 from sktransfer.plotting.scoring import is_classification
 
 if TYPE_CHECKING:
@@ -200,8 +200,8 @@ class EmbeddingDisplay:
             ax.figure.colorbar(drawn, ax=ax)
         ax.set_xticks([])
         ax.set_yticks([])
-        ax.set_xlabel(self.axis_names[0])
-        ax.set_ylabel(self.axis_names[1])
+        ax.set_xlabel(plain_text(self.axis_names[0]))
+        ax.set_ylabel(plain_text(self.axis_names[1]))
         return self
 
     def _plot_classes(self, ax: Axes, y: NDArray[Any], size: float) -> None:
@@ -216,10 +216,10 @@ class EmbeddingDisplay:
                 alpha=0.75,
                 linewidths=0,
                 marker=MARKERS[(i + i // len(CYCLE)) % len(MARKERS)],
-                label=str(label),
+                label=legend_text(label),
             )
             if len(classes) > _MANY:
-                ax.annotate(str(label), np.nanmedian(own, 0), ha="center", fontsize="small")
+                ax.annotate(plain_text(label), np.nanmedian(own, 0), ha="center", fontsize="small")
         if len(classes) <= _MANY:
             legend = ax.legend(
                 frameon=False,

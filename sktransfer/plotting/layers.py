@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sktransfer.backbones.registry import get_backbone
 from sktransfer.features.pipelines import split_pipeline
 from sktransfer.features.pooling import PARTS, check_pooling
-from sktransfer.plotting.canvas import CYCLE, MARKERS, axes_for
+from sktransfer.plotting.canvas import CYCLE, MARKERS, axes_for, plain_text
 from sktransfer.plotting.scoring import folds_of, is_classification, name_of_score
 
 if TYPE_CHECKING:
@@ -198,13 +198,17 @@ class LayerSweepDisplay:
             )
             self.lines_.append(drawn.lines[0])
         layer, pooling = self.best
-        ax.set_title(f"Best: {layer}, {pooling} ({means.max():.3f})", loc="left", fontsize="medium")
-        ax.set_xticks(places, self.layers)
+        ax.set_title(
+            f"Best: {plain_text(layer)}, {pooling} ({means.max():.3f})",
+            loc="left",
+            fontsize="medium",
+        )
+        ax.set_xticks(places, [plain_text(name) for name in self.layers])
         if sum(map(len, self.layers)) > 36:
             ax.tick_params("x", rotation=35)
         ax.grid(axis="y", alpha=0.25)
         ax.set_xlabel("Layer, from input to output")
-        ax.set_ylabel(self.score_name)
+        ax.set_ylabel(plain_text(self.score_name))
         ax.legend(title="Pooling", frameon=False, loc="best")
         return self
 

@@ -10,7 +10,7 @@ from sklearn.model_selection import cross_validate
 from sklearn.utils import check_random_state
 
 from sktransfer.features.pipelines import split_pipeline
-from sktransfer.plotting.canvas import ACCENT, MUTED, axes_for
+from sktransfer.plotting.canvas import ACCENT, MUTED, axes_for, plain_text
 from sktransfer.plotting.scoring import folds_of, is_classification, name_of_score
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ class FeatureLearningCurveDisplay:
         ax.grid(axis="y", alpha=0.25)
         ax.set_title(self.verdict.split(":")[0], loc="left", fontsize="medium")
         ax.set_xlabel("Training images")
-        ax.set_ylabel(self.score_name)
+        ax.set_ylabel(plain_text(self.score_name))
         ax.legend(frameon=False, loc="best")
         return self
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sktransfer.plotting.canvas import import_matplotlib
+from sktransfer.plotting.canvas import import_matplotlib, plain_text
 from sktransfer.plotting.overlay import overlays
 from sktransfer.saliency import saliency_maps
 
@@ -133,7 +133,7 @@ class SaliencyDisplay:
         for i in range(len(self.saliency)):
             row, column = 2 * (i // n_columns), i % n_columns
             self.axes_[row, column].imshow(self.saliency.pixels[i])
-            self.axes_[row, column].set_title(self._title(i), fontsize="small")
+            self.axes_[row, column].set_title(plain_text(self._title(i)), fontsize="small")
             self.axes_[row + 1, column].imshow(shown[i])
         return self
 

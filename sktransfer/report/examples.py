@@ -13,7 +13,7 @@ from sklearn.metrics import ConfusionMatrixDisplay
 
 from sktransfer.adaptation.target_rows import fit_on
 from sktransfer.images.indexing import take
-from sktransfer.plotting.canvas import import_matplotlib
+from sktransfer.plotting.canvas import import_matplotlib, plain_text
 from sktransfer.plotting.overlay import overlays
 from sktransfer.report.formatting import counted
 from sktransfer.report.page import Section, paragraphs
@@ -171,6 +171,7 @@ def _confusion_plot(held: HeldOut) -> str:
             true,
             held.predicted,
             labels=classes,
+            display_labels=[plain_text(label) for label in classes],
             cmap="Blues",
             colorbar=False,
             ax=ax,

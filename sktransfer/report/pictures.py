@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import warnings
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +94,9 @@ def _as_svg(draw: Callable[[], Any], ink: str, frame: str) -> str:
         "svg.fonttype": "path",
         "svg.hashsalt": "sktransfer",
     }
-    with plt.rc_context(settings):
+    with plt.rc_context(settings), warnings.catch_warnings():
+        # A sign that no font has is drawn as a box; the page's text shows it.
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)
         figure: Figure = draw().figure_
         try:
             _draw_many_marks_as_pixels(figure)

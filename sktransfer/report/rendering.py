@@ -14,6 +14,7 @@ from sktransfer.adaptation.target_rows import check_target_labels, split_target
 from sktransfer.features.pipelines import split_pipeline
 from sktransfer.plotting.canvas import import_matplotlib
 from sktransfer.plotting.scoring import folds_of, name_of_score
+from sktransfer.readable import readable
 from sktransfer.report.answer import answer_section, recommendation_section
 from sktransfer.report.examples import examples_section, hold_out
 from sktransfer.report.feature_plots import evidence_section
@@ -22,6 +23,7 @@ from sktransfer.report.formatting import counted
 from sktransfer.report.page import Section, make_page, paragraphs
 from sktransfer.report.reproduction import code_of
 from sktransfer.report.scores import plots_section, table_section
+from sktransfer.writing import check_writable, whole_file
 
 if TYPE_CHECKING:
     import os
@@ -103,6 +105,7 @@ def render_report(
     '<!DOCTYPE html>'
     """
     import_matplotlib("A report")
+    check_writable("path", Path(path))
     results = comparison.results_
     fold_scores = getattr(comparison, "fold_scores_", None)
     scoring = _scoring(comparison)
@@ -128,7 +131,8 @@ def render_report(
         title, _subtitle(labels, fold_scores, X_target, target_labels), sections, _footer()
     )
     target = Path(path)
-    target.write_text(page, encoding="utf-8")
+    with whole_file(target) as unfinished:
+        unfinished.write_text(readable(page, keep="\n\t"), encoding="utf-8")
     return target
 
 

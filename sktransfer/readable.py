@@ -3,8 +3,11 @@ r"""Text that is safe to show: nothing in it steers a terminal, hides, or cannot
 from __future__ import annotations
 
 import unicodedata
+from typing import TypeVar
 
 __all__ = ["as_cell", "readable"]
+
+_Value = TypeVar("_Value")
 
 _STARTS_A_FORMULA = ("=", "+", "-", "@")
 # These change the order of the text after them, so that a name can look like another.
@@ -31,7 +34,7 @@ def readable(text: object, *, keep: str = "") -> str:
     return "".join(c if c in keep or not _is_hidden(c) else _escaped(c) for c in str(text))
 
 
-def as_cell(value: object) -> object:
+def as_cell(value: _Value) -> _Value | str:
     """Return a value for a cell of a CSV file that no spreadsheet takes for a formula.
 
     Parameters

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.model_selection import KFold, StratifiedKFold
 
 from sktransfer.audit.duplicates import nearest_images, same_content, united
-from sktransfer.audit.inspection import described, inspect_images
+from sktransfer.audit.inspection import described, inspect_images, text_column
 from sktransfer.audit.label_errors import confident_disagreement, out_of_fold_probabilities
 from sktransfer.backbones.registry import get_backbone
 from sktransfer.features.transformer import DeepFeatureTransformer
@@ -121,8 +121,6 @@ def audit_images(
     7             7      7            True
     40            7      7            True
     """
-    import pandas as pd
-
     if near_threshold is not None and not 0 < near_threshold <= 1:
         raise ValueError(f"near_threshold={near_threshold!r} must be in (0, 1]: it is a cosine.")
     images = as_image_sequence(X, image_shape=image_shape)
@@ -148,7 +146,8 @@ def audit_images(
     good = np.flatnonzero(np.isfinite(values).all(1))
     n = len(images)
     table = described(X, looks)
-    table.insert(1, "label", None if classes is None or codes is None else classes[codes])
+    label = None if classes is None or codes is None else text_column(classes[codes])
+    table.insert(1, "label", label)
 
     exact = same_content([look.digest for look in looks])
     near = nearest_images(values[good], near_threshold)
@@ -172,7 +171,7 @@ def audit_images(
         withheld = _is_poor(accuracy, codes)
         if withheld:
             judged |= {name: _unjudged(n)[name] for name in ("suspect_label", "suggested_label")}
-    audit = pd.concat([table, pd.DataFrame(judged, index=table.index)], axis=1)
+    audit = table.assign(**{name: text_column(values) for name, values in judged.items()})
     audit.attrs["near_threshold"] = near.threshold
     audit.attrs["label_accuracy"] = accuracy
     audit.attrs["suspects_withheld"] = bool(withheld)

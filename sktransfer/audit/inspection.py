@@ -17,11 +17,13 @@ from sktransfer.images.pixels import Unusable
 from sktransfer.parameters import check_integer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pandas as pd
 
     from sktransfer.images.sequences import ImageSequence
 
-__all__ = ["Look", "described", "inspect_images"]
+__all__ = ["Look", "described", "inspect_images", "text_column"]
 
 _RARE = 0.1  # share up to which a mode is odd
 _SPREADS = 3.5  # of log sizes beyond which one is odd
@@ -78,7 +80,7 @@ def described(X: Any, looks: list[Look]) -> pd.DataFrame:
     import pandas as pd
 
     table = pd.DataFrame([look._asdict() for look in looks]).drop(columns="digest")
-    table.insert(0, "path", _paths(X, len(looks)))
+    table.insert(0, "path", text_column(_paths(X, len(looks))))
     readable = table["problem"] == ""
     area = (table["width"] * table["height"]).where(readable)
     ratio = (table[["width", "height"]].max(axis=1) / table[["width", "height"]].min(axis=1)).where(
@@ -89,6 +91,16 @@ def described(X: Any, looks: list[Look]) -> pd.DataFrame:
     odd = [mode for mode in shares.index[1:] if shares[mode] <= _RARE]
     table["odd_mode"] = table["mode"].isin(odd)
     return table
+
+
+def text_column(values: Iterable[Any]) -> pd.Series[Any]:
+    """Return values as a column; pandas' type for text does not hold bytes that are not UTF-8."""
+    import pandas as pd
+
+    try:
+        return pd.Series(values)
+    except UnicodeEncodeError:
+        return pd.Series(values, dtype=object)
 
 
 def _paths(X: Any, n: int) -> list[str | None]:

@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> None:
     )
     if options.out is not None:
         with whole_file(options.out) as unfinished:
-            _safe(_absolute(table)).to_csv(unfinished, index_label="row")
+            _for_csv(table).to_csv(unfinished, index_label="row")
         note = escaped_names(images.names)
         if note and not options.quiet:
             say(f"sktransfer: {note}")
@@ -80,15 +80,13 @@ def run(options: argparse.Namespace) -> None:
         print_result(_as_text(table, images))
 
 
-def _absolute(table: pd.DataFrame) -> pd.DataFrame:
-    """Name files so that they are found from wherever the table lies."""
-    return table.assign(path=[str(Path(path).absolute()) for path in table["path"]])
-
-
-def _safe(table: pd.DataFrame) -> pd.DataFrame:
-    """Write text so that it is UTF-8 and no spreadsheet takes it for a formula."""
-    texts = table.select_dtypes(exclude=["number", "bool"])
-    return table.assign(**{str(name): texts[name].map(as_cell) for name in texts.columns})
+def _for_csv(table: pd.DataFrame) -> pd.DataFrame:
+    """Name files so that they are found from anywhere, and write text so that a spreadsheet shows it."""
+    written = table.copy()
+    for name in table.select_dtypes(exclude=["number", "bool"]).columns:
+        written[name] = [as_cell(value) for value in table[name]]
+    written["path"] = [as_cell(str(Path(path).absolute())) for path in table["path"]]
+    return written
 
 
 def _findings(table: pd.DataFrame) -> dict[str, Any]:

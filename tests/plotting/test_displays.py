@@ -321,3 +321,23 @@ def test_a_pipeline_is_split_after_its_features(few):
     search = GridSearchCV(_model(), {"standardscaler__with_mean": [False]}, cv=2).fit(X, y)
     assert split_pipeline(search)[0] is search.best_estimator_[0]
     assert split_pipeline(SVC(C=2))[0] is None
+
+
+ODD = ["$x^$ to $5", "_hidden", "", "two\nlines", "%#&~^{}\\\\", "l" * 300]
+
+
+def test_names_are_drawn_as_they_are_and_neither_as_formulas_nor_left_out(ax):
+    points = np.random.default_rng(0).normal(size=(3 * len(ODD), 2))
+    display = EmbeddingDisplay(points, y=np.array(ODD * 3)).plot(ax)
+    display.figure_.canvas.draw()  # where a formula would fail
+    shown = [text.get_text().strip().replace(r"\$", "$") for text in ax.get_legend().get_texts()]
+    assert set(shown) == {*(name.replace("\n", r"\n") for name in ODD[:-1]), "l" * 47 + "…"}
+
+
+def test_candidates_with_dollars_are_drawn(ax):
+    results = pd.DataFrame({"candidate": ["$a^$", "$b_$"], "score_mean": [0.9, 0.6]})
+    results = results.assign(score_std=0.1, fit_seconds=1.0)
+    display = StrategyComparisonDisplay(results, score_name="$^$")
+    for kind in ("scores", "cost"):
+        display.plot(kind=kind).figure_.canvas.draw()
+    assert display.ax_.get_ylabel() == r"\$^\$"

@@ -203,6 +203,39 @@ def test_names_cannot_inject_html(report):
     assert "<pixels>" not in html
 
 
+def test_class_names_of_every_kind_are_drawn_and_written(tmp_path, images):
+    names = np.array(["$x^$", "_a\nb\x1b[2J", "<script>🐞\u202e مثال"])
+    y = names[np.unique(images[1], return_inverse=True)[1]]
+    pixels = make_pipeline(PixelTransformer(4), LogisticRegression(max_iter=200))
+    found = compare_strategies(images[0], y, candidates={"$_$": pixels}, cv=2)
+    page = found.to_html(tmp_path / "page.html", images[0], y).read_text(encoding="utf-8")
+    assert "$x^$" in page
+    assert r"_a\nb\x1b[2J" in page.replace("\n", r"\n")
+    assert "&lt;script&gt;🐞" in page
+    assert not set("\x1b\u202e") & set(page)
+
+
+def test_a_page_that_has_nowhere_to_go_is_told_before_the_work(tmp_path, comparison, images):
+    with pytest.raises(FileNotFoundError, match="path .*missing' does not exist. Make it first"):
+        render_report(comparison, tmp_path / "missing" / "r.html", X=images[0], y=images[1])
+
+
+def test_a_page_that_fails_leaves_the_one_that_was_there(tmp_path, comparison, monkeypatch):
+    page = render_report(comparison, tmp_path / "r.html")
+    before = page.read_text(encoding="utf-8")
+
+    def full(self, *_, **__):
+        self.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_text", full)
+    with pytest.raises(OSError, match=r"No space left on device: .*r\.html"):
+        render_report(comparison, page)
+    monkeypatch.undo()
+    assert page.read_text(encoding="utf-8") == before
+    assert list(tmp_path.iterdir()) == [page]
+
+
 def test_every_picture_is_inside_and_described(outline):
     pictures = [attrs for tag, attrs in outline.tags if tag == "img"]
     assert len(pictures) > 10

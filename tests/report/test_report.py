@@ -216,7 +216,7 @@ def test_class_names_of_every_kind_are_drawn_and_written(tmp_path, images):
 
 
 def test_a_page_that_has_nowhere_to_go_is_told_before_the_work(tmp_path, comparison, images):
-    with pytest.raises(FileNotFoundError, match="path .*missing' does not exist. Make it first"):
+    with pytest.raises(FileNotFoundError, match=r"path .*missing' does not exist. Make it first"):
         render_report(comparison, tmp_path / "missing" / "r.html", X=images[0], y=images[1])
 
 

@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 
 from sktransfer.backbones.registry import get_backbone
+from sktransfer.features.pooling import POOLINGS
 from sktransfer.ranking.logme import logme
 from sktransfer.ranking.transferability import linear_probe
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Probes", "probe_layers", "standard_error"]
 
-_POOLINGS = ("avg", "max")  # those that "avgmax" puts side by side, in this order
+_POOLINGS = POOLINGS["avgmax"].parts  # of each layer, in this order
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,11 +132,10 @@ def probe_layers(
 
     layers = get_backbone(features.backbone).layer_names
     every = clone(features).set_params(layers=list(layers), pooling="avgmax")
-    values, end = every.fit(X).transform(X), 0  # one pass, with or without a store
+    values = every.fit(X).transform(X)  # one pass, with or without a store
     rows, scores = [], []
-    for slot in every.plan_.slots:
-        part = values[:, end : end + slot.width]
-        end += slot.width
+    for slot, columns in every.plan_.columns.items():
+        part = values[:, columns]
         scores.append(cross_val_score(linear_probe(), part, codes, cv=folds))
         rows.append(
             {

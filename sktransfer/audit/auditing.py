@@ -261,9 +261,9 @@ def _conflicts(groups: NDArray[np.intp], codes: NDArray[np.intp] | None) -> NDAr
 
 def _last_average(features: DeepFeatureTransformer) -> slice:
     """Find the columns of the average of the last stage."""
-    end = 0
-    for slot in features.plan_.slots:
-        start, end = end, end + slot.width
-        if slot.layer == features.plan_.layers[-1] and slot.pooling == "avg":
-            return slice(start, end)
-    raise AssertionError("the features were asked for it")
+    plan = features.plan_
+    return next(
+        columns
+        for slot, columns in plan.columns.items()
+        if slot.layer == plan.layers[-1] and slot.pooling == "avg"
+    )

@@ -80,7 +80,7 @@ def add_search(parser: argparse.ArgumentParser, *, max_epochs: int | None = 20) 
     )  # fmt: skip
     add(
         "--pooling", type=split_words, default=["avg", "max"], metavar="A,B",
-        help="poolings to search: avg, max, avgmax, gem, flatten (default: avg,max)",
+        help="poolings to search; a name that is none gets the list of all (default: avg,max)",
     )  # fmt: skip
     add("--target", type=Path, metavar="FOLDER|CSV",
         help="unlabelled images of a target domain, for dann to adapt to")  # fmt: skip

@@ -51,7 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--pooling", type=split_words, default=["avg"], metavar="A",
-        help="avg, max, avgmax, gem or flatten; or one for each layer (default: avg)",
+        help="a pooling, or one for each layer; a name that is none gets the list of all "
+        "(default: avg)",
     )  # fmt: skip
     parser.add_argument(
         "--store", type=Path, metavar="FOLDER",

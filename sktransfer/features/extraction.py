@@ -16,6 +16,7 @@ import torch
 
 from sktransfer.exceptions import ImageDecodeError, ImageWarning
 from sktransfer.features.heap import kept_heap
+from sktransfer.features.plan import slot_columns
 from sktransfer.features.store import Record, Store, content_key, context_key
 
 if TYPE_CHECKING:
@@ -266,15 +267,8 @@ def _one_by_one(function: Callable[[Any], Any], items: Sequence[Any]) -> list[An
 
 def _columns(wanted: Sequence[Slot], kept: Sequence[Slot]) -> list[tuple[slice, slice]]:
     """Pair each run of the features' columns with its place in a kept vector."""
-    places, end = {}, 0
-    for slot in kept:
-        places[slot.module, slot.pooling] = slice(end, end + slot.width)
-        end += slot.width
-    columns, end = [], 0
-    for slot in wanted:
-        columns.append((slice(end, end + slot.width), places[slot.module, slot.pooling]))
-        end += slot.width
-    return columns
+    places = {(slot.module, slot.pooling): run for slot, run in slot_columns(kept).items()}
+    return [(run, places[slot.module, slot.pooling]) for slot, run in slot_columns(wanted).items()]
 
 
 @contextmanager

@@ -11,6 +11,8 @@ import numpy as np
 from sktransfer.features.device import resolve_devices
 from sktransfer.features.engine import replicas
 from sktransfer.features.extraction import extract
+from sktransfer.features.plan import slot_columns
+from sktransfer.features.pooling import WHOLE_MAP
 from sktransfer.features.taps import map_shapes, resolve_slots
 
 if TYPE_CHECKING:
@@ -75,7 +77,7 @@ def layer_maps(features: DeepFeatureTransformer, X: Any) -> LayerMaps:
     batch_size, n_workers = features._check_parameters()
     images = features._images(X, reset=False)
     side = plan.preprocessing.crop
-    slots = resolve_slots(loaded, list(plan.layers), "flatten", side)
+    slots = resolve_slots(loaded, list(plan.layers), WHOLE_MAP, side)
     found = extract(
         images,
         replace(plan, slots=slots),
@@ -86,12 +88,10 @@ def layer_maps(features: DeepFeatureTransformer, X: Any) -> LayerMaps:
         on_error="raise",
         progress=lambda _: None,
     )
-    ends = np.cumsum([slot.width for slot in slots])[:-1]
-    parts = np.split(found.features, ends, axis=1)
     shapes = map_shapes(loaded, plan.layers, side)
     maps = {
-        slot.layer: part.reshape(len(part), *_as_square(shapes[slot.layer]))
-        for slot, part in zip(slots, parts, strict=True)
+        slot.layer: found.features[:, run].reshape(-1, *_as_square(shapes[slot.layer]))
+        for slot, run in slot_columns(slots).items()
     }
     return LayerMaps(plan, maps, pixels_seen(images, plan.preprocessing))
 

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from sktransfer.backbones.architecture import architecture_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sktransfer.backbones.weights import LoadedBackbone
     from sktransfer.images import ImageShape
     from sktransfer.preprocessing import Preprocessing
 
-__all__ = ["FeaturePlan", "Slot", "input_preprocessing", "plan_features"]
+__all__ = ["FeaturePlan", "Slot", "input_preprocessing", "plan_features", "slot_columns"]
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,8 @@ class Slot:
     ----------
     layer : str
         As users call it.
-    pooling : {"avg", "max", "gem", "flatten"}
-        A single one; "avgmax" makes two slots.
+    pooling : str
+        Name of a simple one; "avgmax" makes two slots.
     module : str
         Path of the module whose output is pooled.
     width : int
@@ -78,11 +80,31 @@ class FeaturePlan:
         return sum(slot.width for slot in self.slots)
 
     @property
+    def columns(self) -> dict[Slot, slice]:
+        """The columns of each slot."""
+        return slot_columns(self.slots)
+
+    @property
     def feature_names(self) -> list[str]:
         """Names of the columns, such as "layer4_avg_0"."""
         return [
             f"{slot.layer}_{slot.pooling}_{i}" for slot in self.slots for i in range(slot.width)
         ]
+
+
+def slot_columns(slots: Iterable[Slot]) -> dict[Slot, slice]:
+    """Find the columns of slots that stand side by side, from left to right.
+
+    Examples
+    --------
+    >>> list(slot_columns([Slot("stem", "avg", "0", 3), Slot("stem", "max", "0", 3)]).values())
+    [slice(0, 3, None), slice(3, 6, None)]
+    """
+    columns, end = {}, 0
+    for slot in slots:
+        start, end = end, end + slot.width
+        columns[slot] = slice(start, end)
+    return columns
 
 
 def plan_features(

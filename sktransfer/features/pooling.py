@@ -1,9 +1,13 @@
-"""Pooling: from the spatial map of a layer to one vector per image."""
+"""Pooling: from the spatial map of a layer to one vector per image.
+
+All that the package knows of a pooling is in its one object here; a new one is added to `POOLINGS`.
+"""
 
 from __future__ import annotations
 
 import difflib
-from typing import Final, Literal, TypeAlias, get_args
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
 
 import torch
 import torch.nn.functional as F
@@ -11,24 +15,62 @@ from torch import Tensor
 
 from sktransfer.exceptions import UnknownPoolingError
 
-__all__ = ["PARTS", "Pooling", "check_pooling", "pool_map", "pooled_width"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-Pooling: TypeAlias = Literal["avg", "max", "avgmax", "gem", "flatten"]
+__all__ = ["POOLINGS", "WHOLE_MAP", "Pooling", "check_pooling", "pool_map", "pooled_width"]
 
-PARTS: Final[dict[str, tuple[str, ...]]] = {
-    "avg": ("avg",),
-    "max": ("max",),
-    "avgmax": ("avg", "max"),
-    "gem": ("gem",),
-    "flatten": ("flatten",),
-}
-"""The simple poolings that each pooling puts side by side."""
+WHOLE_MAP: Final = "flatten"
+"""Name of the pooling that loses nothing: every cell, channel by channel."""
 
 _GEM_EXPONENT = 3
 _GEM_FLOOR = 1e-6
 
 
-def pool_map(feature_map: Tensor, how: Pooling | str = "avg") -> Tensor:
+@dataclass(frozen=True)
+class Pooling:
+    """A way of making one vector of a map.
+
+    Parameters
+    ----------
+    name : str
+        As users call it.
+    reduce : callable
+        Maps (batch, channels, height, width) to a new tensor (batch, number of columns).
+    factor : int, default=1
+        Number of columns for each channel; with `keeps_cells` for each cell of each channel.
+    keeps_cells : bool, default=False
+        Whether the number of columns grows with the map.
+    stored : {"every stage", "last stages", "if asked for"}, default="if asked for"
+        Where a pass that fills a store computes it whatever is asked for: "every stage" suits one
+        that costs next to nothing, "last stages" one that costs time on large maps.
+    share : callable or None, default=None
+        Maps weights (batch, number of columns) and a map (batch, channels, height, width) to what
+        each cell adds to the weighted sum of the columns, (batch, height, width). None if the
+        columns are no sums over cells.
+    joins : tuple of Pooling, default=()
+        Simple poolings whose columns it puts side by side.
+    """
+
+    name: str
+    reduce: Callable[[Tensor], Tensor]
+    factor: int = 1
+    keeps_cells: bool = False
+    stored: Literal["every stage", "last stages", "if asked for"] = "if asked for"
+    share: Callable[[Tensor, Tensor], Tensor] | None = None
+    joins: tuple[Pooling, ...] = ()
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the simple poolings that it consists of."""
+        return tuple(part.name for part in self.joins) or (self.name,)
+
+    def width(self, channels: int, height: int = 1, width: int = 1) -> int:
+        """Count the columns that it makes of a map of one image."""
+        return channels * self.factor * (height * width if self.keeps_cells else 1)
+
+
+def pool_map(feature_map: Tensor, how: str = "avg") -> Tensor:
     """Reduce the spatial map of one layer to one vector per image.
 
     Parameters
@@ -72,11 +114,10 @@ def pool_map(feature_map: Tensor, how: Pooling | str = "avg") -> Tensor:
             "(batch, channels, height, width)."
         )
     check_pooling(how)
-    parts = [_REDUCTIONS[part](feature_map) for part in PARTS[how]]
-    return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+    return POOLINGS[how].reduce(feature_map)
 
 
-def pooled_width(how: Pooling | str, channels: int, height: int = 1, width: int = 1) -> int:
+def pooled_width(how: str, channels: int, height: int = 1, width: int = 1) -> int:
     """Count the values that `pool_map` makes of a map of one image.
 
     Examples
@@ -84,7 +125,7 @@ def pooled_width(how: Pooling | str, channels: int, height: int = 1, width: int 
     >>> pooled_width("avgmax", 512), pooled_width("flatten", 512, 7, 7)
     (1024, 25088)
     """
-    return channels * (height * width if how == "flatten" else len(PARTS[how]))
+    return POOLINGS[how].width(channels, height, width)
 
 
 def check_pooling(how: object) -> None:
@@ -95,11 +136,11 @@ def check_pooling(how: object) -> None:
     UnknownPoolingError
         Naming the nearest one.
     """
-    if isinstance(how, str) and how in PARTS:
+    if isinstance(how, str) and how in POOLINGS:
         return
-    near = difflib.get_close_matches(str(how).lower(), PARTS, n=1)
+    near = difflib.get_close_matches(str(how).lower(), POOLINGS, n=1)
     nearest = f" Nearest: {near[0]!r}." if near else ""
-    possible = ", ".join(map(repr, get_args(Pooling)))
+    possible = ", ".join(map(repr, POOLINGS))
     raise UnknownPoolingError(
         f"pooling={how!r} is not a way of pooling. Choose one of: {possible}, or a list of these "
         f"with one for each layer.{nearest}"
@@ -130,9 +171,43 @@ def _every_cell(feature_map: Tensor) -> Tensor:
     return feature_map.flatten(1).clone(memory_format=torch.contiguous_format)
 
 
-_REDUCTIONS = {
-    "avg": _average,
-    "max": _maximum,
-    "gem": _generalised_mean,
-    "flatten": _every_cell,
+def _share_average(weights: Tensor, feature_map: Tensor) -> Tensor:
+    n_cells = feature_map.shape[2] * feature_map.shape[3]
+    return torch.einsum("nc,nchw->nhw", weights, feature_map) / n_cells
+
+
+def _share_maximum(weights: Tensor, feature_map: Tensor) -> Tensor:
+    # Cells that share the maximum, share its value.
+    largest = feature_map.amax((2, 3), keepdim=True)
+    is_largest = (feature_map == largest).to(feature_map.dtype)
+    parts = is_largest / is_largest.sum((2, 3), keepdim=True)
+    return torch.einsum("nc,nchw->nhw", weights * largest[:, :, 0, 0], parts)
+
+
+def _share_cells(weights: Tensor, feature_map: Tensor) -> Tensor:
+    return (weights.reshape(feature_map.shape) * feature_map).sum(1)
+
+
+def _side_by_side(name: str, *joins: Pooling) -> Pooling:
+    def reduce(feature_map: Tensor) -> Tensor:
+        return torch.cat([part.reduce(feature_map) for part in joins], 1)
+
+    return Pooling(name, reduce, sum(part.factor for part in joins), joins=joins)
+
+
+_AVERAGE = Pooling("avg", _average, stored="every stage", share=_share_average)
+_MAXIMUM = Pooling("max", _maximum, stored="every stage", share=_share_maximum)
+_MEAN = Pooling("gem", _generalised_mean, stored="last stages")
+_CELLS = Pooling(WHOLE_MAP, _every_cell, keeps_cells=True, share=_share_cells)
+
+POOLINGS: Final[dict[str, Pooling]] = {
+    pooling.name: pooling
+    for pooling in (
+        _AVERAGE,
+        _MAXIMUM,
+        _side_by_side("avgmax", _AVERAGE, _MAXIMUM),
+        _MEAN,
+        _CELLS,
+    )
 }
+"""All poolings by their names, in the order in which messages list them."""

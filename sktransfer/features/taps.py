@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from sktransfer.backbones.spec import trace_shapes
 from sktransfer.exceptions import UnknownLayerError
 from sktransfer.features.plan import Slot
-from sktransfer.features.pooling import PARTS, check_pooling, pool_map, pooled_width
+from sktransfer.features.pooling import POOLINGS, check_pooling, pool_map, pooled_width
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -41,7 +41,7 @@ _known_shapes: weakref.WeakKeyDictionary[nn.Module, dict[tuple[str, int], tuple[
     weakref.WeakKeyDictionary()
 )
 
-_GEM_STAGES = 2  # the maps of earlier stages are so large that this pooling would cost time
+_LAST_STAGES = 2  # the maps of earlier ones are so large that some poolings would cost time
 
 
 def resolve_slots(loaded: LoadedBackbone, layers: Any, pooling: Any, size: int) -> tuple[Slot, ...]:
@@ -81,7 +81,9 @@ def resolve_slots(loaded: LoadedBackbone, layers: Any, pooling: Any, size: int) 
             "Pass one pooling for all layers, or a list with one for each."
         )
     hows = hows * len(names) if isinstance(pooling, str) else hows
-    pairs = [(name, part) for name, how in zip(names, hows, strict=True) for part in PARTS[how]]
+    pairs = [
+        (name, part) for name, how in zip(names, hows, strict=True) for part in POOLINGS[how].parts
+    ]
     for (name, part), times in Counter(pairs).items():
         if times > 1:
             raise ValueError(
@@ -90,7 +92,9 @@ def resolve_slots(loaded: LoadedBackbone, layers: Any, pooling: Any, size: int) 
             )
     widths = dict(zip(loaded.spec.layer_names, loaded.spec.widths, strict=True))
     shapes = {name: (width, 1, 1) for name, width in widths.items()}
-    traced = {name: None for name, part in pairs if part == "flatten" or name not in widths}
+    traced = {
+        name: None for name, part in pairs if POOLINGS[part].keeps_cells or name not in widths
+    }
     if traced:
         shapes |= _shapes(loaded, traced, layers, size)
     modules = _modules(loaded.spec)
@@ -125,35 +129,40 @@ def map_shapes(
 def standard_slots(spec: BackboneSpec) -> tuple[Slot, ...]:
     """List what a pass that fills a store computes anyway, because vectors are small.
 
-    The average and the maximum of every stage, and the generalised mean of the last two.
+    What each pooling says of itself: of every stage, or of the last two.
     """
     stages = list(zip(spec.stages, spec.widths, strict=True))
-    slots = [
-        Slot(stage.name, how, stage.modules[-1], width)
-        for stage, width in stages
-        for how in ("avg", "max")
-    ]
-    late = stages[-_GEM_STAGES:]
-    return (*slots, *(Slot(stage.name, "gem", stage.modules[-1], width) for stage, width in late))
+    wanted = (("every stage", stages), ("last stages", stages[-_LAST_STAGES:]))
+    return tuple(
+        Slot(stage.name, how.name, stage.modules[-1], how.width(width))
+        for stored, some in wanted
+        for stage, width in some
+        for how in POOLINGS.values()
+        if how.stored == stored
+    )
 
 
 def kept_slots(spec: BackboneSpec, asked: tuple[Slot, ...]) -> tuple[Slot, ...]:
     """Widen what is asked for to what a store keeps of every image.
 
-    Usually `standard_slots`; for other layers, every pooling of these.
+    Usually `standard_slots`; for other layers, every pooling of these that is stored anywhere.
     """
     standard = standard_slots(spec)
     places = {(slot.module, slot.pooling) for slot in standard}
     if all((slot.module, slot.pooling) in places for slot in asked):
         return standard
-    kept = {slot for slot in asked if slot.pooling == "flatten"}
-    kept |= {
-        replace(slot, pooling=how)
-        for slot in asked
-        if slot.pooling != "flatten"
-        for how in ("avg", "max", "gem")
-    }
+    kept = {*asked, *(other for slot in asked for other in _beside(slot))}
     return tuple(sorted(kept, key=lambda slot: (slot.module, slot.pooling)))
+
+
+def _beside(slot: Slot) -> Iterator[Slot]:
+    """List what a pass may compute of the same map at little cost; nothing beside its cells."""
+    asked = POOLINGS[slot.pooling]
+    if asked.keeps_cells:
+        return
+    for how in POOLINGS.values():
+        if how.stored != "if asked for":
+            yield replace(slot, pooling=how.name, width=how.width(slot.width // asked.factor))
 
 
 class Tapped(nn.Module):

@@ -55,8 +55,9 @@ class DeepFeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[m
         Layers whose features are concatenated: names of stages, or negative ints counted from the
         last stage, or dotted paths of the network's modules. None is the last stage.
     pooling : str or sequence of str, default="avg"
-        "avg", "max", "avgmax" (both side by side), "gem" (generalised mean) or "flatten" (every
-        cell); or a list with one for each layer.
+        Name of a way to make one vector of a layer's map, such as "avg", "max", "avgmax" (both
+        side by side) or "flatten" (every cell); :func:`~sktransfer.features.pool_map` lists them
+        all. A list has one for each layer.
     image_shape : tuple of int, "row" or None, default=None
         Layout of flattened rows: (28, 28), (32, 32, 3) or (3, 32, 32). None takes each row for a
         square grey image, "row" for one row of pixels.
@@ -77,8 +78,9 @@ class DeepFeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[m
         Where features are kept: in this process, at most 1 GiB (or the bytes that the environment
         variable SKTRANSFER_MEMORY_BYTES says when the package is imported); in a folder that
         processes and later runs share, at most 20 GiB (SKTRANSFER_FOLDER_BYTES); or nowhere. With a
-        store, one pass computes the average and the maximum of every stage, and "gem" of the last
-        two. With None it computes what is asked for and stops at the deepest layer.
+        store, one pass also computes what costs next to nothing beside it: the other poolings of
+        one width, of every stage, some of the last two only. With None it computes what is asked
+        for and stops at the deepest layer.
     on_error : {"raise", "warn", "nan"}, default="raise"
         What happens if an image cannot be read: an error; or a row of NaN, with a warning or
         without. The number of rows never changes.

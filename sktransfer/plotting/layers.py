@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sktransfer.backbones.registry import get_backbone
 from sktransfer.features.pipelines import split_pipeline
-from sktransfer.features.pooling import PARTS, check_pooling
+from sktransfer.features.pooling import POOLINGS, check_pooling
 from sktransfer.plotting.canvas import CYCLE, MARKERS, axes_for, plain_text
 from sktransfer.plotting.scoring import folds_of, is_classification, name_of_score
 
@@ -275,16 +275,16 @@ def _every_slot(
     """Compute all layers with all poolings, in one pass through the network."""
     if layers is None:
         layers = get_backbone(features.backbone).layer_names
-    parts = list(dict.fromkeys(part for pooling in poolings for part in PARTS[pooling]))
+    parts = list(dict.fromkeys(part for pooling in poolings for part in POOLINGS[pooling].parts))
     asked = [layer for layer in layers for _ in parts]
     wide = clone(features).set_params(layers=asked, pooling=parts * len(layers))
     values = wide.fit(X).transform(X)
-    slots, ends = wide.plan_.slots, np.cumsum([slot.width for slot in wide.plan_.slots])
-    return dict(zip(slots, np.split(values, ends[:-1], axis=1), strict=True)), slots
+    plan = wide.plan_
+    return {slot: values[:, columns] for slot, columns in plan.columns.items()}, plan.slots
 
 
 def _wanted(slot: Slot, layer: str, pooling: str) -> bool:
-    return slot.layer == layer and slot.pooling in PARTS[pooling]
+    return slot.layer == layer and slot.pooling in POOLINGS[pooling].parts
 
 
 def _usual_head(y: NDArray[Any]) -> Any:

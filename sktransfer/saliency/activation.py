@@ -15,8 +15,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from sktransfer.features.maps import layer_maps
+from sktransfer.features.pooling import POOLINGS
 from sktransfer.saliency.affine import NotAffine, read_affine
 from sktransfer.saliency.decisions import classes_of, decide, target_columns
 from sktransfer.saliency.maps import SaliencyMaps, spread_cells
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["activation_maps"]
 
-_POOLINGS = ("avg", "max", "flatten")  # whose value is a sum over cells
-
 
 def activation_maps(
     features: DeepFeatureTransformer, rest: Any, X: Any, target: Any
@@ -40,7 +40,7 @@ def activation_maps(
     Parameters
     ----------
     features : DeepFeatureTransformer
-        With any layers, pooled by "avg", "max", "avgmax" or "flatten".
+        With any layers, whose poolings give sums over cells.
     rest : estimator
         What takes the features: any chain of steps that is affine, such as StandardScaler, PCA and
         a linear head.
@@ -61,7 +61,7 @@ def activation_maps(
         If the decision is no sum over cells.
     """
     plan = features._ready()[1]
-    others = sorted({slot.pooling for slot in plan.slots} - set(_POOLINGS))
+    others = sorted({s.pooling for s in plan.slots if POOLINGS[s.pooling].share is None})
     if others:
         raise NotAffine(f"pooling {others[0]!r} is no sum over the cells of a map")
     if rest is None or not hasattr(_last_step(rest), "coef_"):
@@ -74,9 +74,7 @@ def activation_maps(
     found = layer_maps(features, X)
     weights = affine.weights[:, columns].T  # (images, features)
     layers: dict[str, NDArray[np.float64]] = {}
-    start = 0
-    for slot in plan.slots:
-        part = slice(start, start := start + slot.width)
+    for slot, part in plan.columns.items():
         cells = _cells(slot, weights[:, part], rows[:, part], found.maps[slot.layer])
         layers[slot.layer] = layers.get(slot.layer, 0.0) + cells
     side = plan.preprocessing.crop
@@ -100,20 +98,12 @@ def _cells(
     maps: NDArray[np.float32],
 ) -> NDArray[np.float64]:
     """Share out ``(weights * rows).sum(1)`` among the cells of one layer: (images, height, width)."""
-    n_images, channels, height, width = maps.shape
-    n_cells = height * width
-    grid = maps.reshape(n_images, channels, n_cells).astype(np.float64)
-    if slot.pooling == "avg":
-        shares = np.einsum("nc,nck->nk", weights, grid) / n_cells
-    elif slot.pooling == "flatten":
-        shares = (weights.reshape(grid.shape) * grid).sum(1)
-    else:  # the maximum; cells that share it, share the value
-        is_largest = grid == grid.max(2, keepdims=True)
-        parts = is_largest / is_largest.sum(2, keepdims=True)
-        shares = np.einsum("nc,nck->nk", weights * rows, parts)
-    rounding = (weights * rows).sum(1) - shares.sum(1)
-    shared: NDArray[np.float64] = shares + rounding[:, None] / n_cells
-    return shared.reshape(n_images, height, width)
+    share = POOLINGS[slot.pooling].share
+    assert share is not None  # the caller has looked
+    cells = share(torch.from_numpy(weights), torch.from_numpy(maps).double()).numpy()
+    rounding = (weights * rows).sum(1) - cells.sum((1, 2))
+    shared: NDArray[np.float64] = cells + rounding[:, None, None] / cells[0].size
+    return shared
 
 
 def _last_step(rest: Any) -> Any:

@@ -38,7 +38,8 @@ def saliency_maps(
     method : {"auto", "cam", "grad_cam", "occlusion"}, default="auto"
         - "cam", the class activation map [1]_, for pooled features and a linear head, also through
           StandardScaler, PCA and whatever else is affine: exact, the map and a constant add up to
-          the decision value. Poolings "avg", "max", "avgmax" and "flatten"; any layers.
+          the decision value. Poolings that are sums over cells, such as "avg", "max", "avgmax" and
+          "flatten"; any layers.
         - "grad_cam" [2]_ for networks that were fine-tuned: what speaks for the target.
         - "occlusion" [3]_ for everything else, such as an SVM or a random forest: how much the
           decision suffers from a patch.

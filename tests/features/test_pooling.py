@@ -3,9 +3,14 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
+from sklearn.linear_model import RidgeClassifier
+from sklearn.pipeline import make_pipeline
 
+from sktransfer import DeepFeatureTransformer
 from sktransfer.exceptions import UnknownPoolingError
-from sktransfer.features.pooling import pool_map, pooled_width
+from sktransfer.features.maps import layer_maps
+from sktransfer.features.pooling import POOLINGS, Pooling, pool_map, pooled_width
+from sktransfer.saliency import saliency_maps
 
 HOWS = ["avg", "max", "avgmax", "gem", "flatten"]
 
@@ -72,3 +77,63 @@ def test_an_unknown_pooling_names_the_nearest():
 def test_a_map_of_three_axes_is_refused():
     with pytest.raises(ValueError, match=r"feature_map has the shape \(2, 3, 4\)"):
         pool_map(torch.ones(2, 3, 4))
+
+
+@pytest.fixture
+def digits8(digits):
+    return digits.X[:8]
+
+
+def _deviation(feature_map):
+    return feature_map.flatten(2).std(2, correction=0)
+
+
+@pytest.fixture(params=["every stage", "last stages", "if asked for"])
+def std(request, monkeypatch):
+    """A pooling that only its entry knows of."""
+    pooling = Pooling("std", _deviation, stored=request.param)
+    monkeypatch.setitem(POOLINGS, "std", pooling)
+    return pooling
+
+
+@pytest.mark.parametrize("cache", ["memory", None])
+@pytest.mark.parametrize("layers", ["layer1", [-2, -1], "layer2.0"], ids=str)
+def test_an_entry_is_all_that_a_pooling_needs(std, cache, layers, digits8):
+    ask = {"layers": layers, "image_size": 32, "precision": "float32", "cache": cache}
+    found = DeepFeatureTransformer("tiny", pooling="std", **ask).fit_transform(digits8)
+    maps = layer_maps(DeepFeatureTransformer("tiny", **ask), digits8).maps
+    expected = np.hstack([found.std((2, 3)) for found in maps.values()])
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("cache", ["memory", None])
+def test_a_pooling_may_make_several_columns_of_a_channel(monkeypatch, cache, digits8):
+    def both(feature_map):
+        return torch.cat([pool_map(feature_map, "avg"), _deviation(feature_map)], 1)
+
+    monkeypatch.setitem(POOLINGS, "two", Pooling("two", both, 2, stored="every stage"))
+    ask = {"layers": ["layer1.0", "layer4"], "precision": "float32", "cache": cache}
+    two = DeepFeatureTransformer("tiny", pooling=["two", "avg"], image_size=32, **ask)
+    features = two.fit_transform(digits8)
+    avg = DeepFeatureTransformer("tiny", image_size=32, **ask).fit_transform(digits8)
+    first, last = two.plan_.columns.values()
+    width = first.stop // 2
+    assert features.shape[1] == two.n_features_out_ == avg.shape[1] + width
+    np.testing.assert_allclose(features[:, :width], avg[:, :width], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(features[:, last], avg[:, width:], rtol=1e-4, atol=1e-5)
+
+
+def test_a_new_pooling_is_listed_and_suggested(std):
+    with pytest.raises(UnknownPoolingError, match=r"'flatten', 'std', or .*Nearest: 'std'\."):
+        pool_map(torch.ones(1, 1, 2, 2), "sdt")
+
+
+def test_a_new_pooling_is_no_sum_over_cells_unless_it_says_so(std, digits8):
+    model = make_pipeline(DeepFeatureTransformer("tiny", pooling="std"), RidgeClassifier())
+    model.fit(digits8, np.arange(8) % 2)
+    with pytest.raises(ValueError, match="pooling 'std' is no sum over the cells"):
+        saliency_maps(model, digits8[:1], method="cam")
+
+
+def test_the_documentation_lists_every_pooling():
+    assert all(f'"{name}"' in pool_map.__doc__ for name in POOLINGS)

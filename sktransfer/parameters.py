@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import os
+import sys
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["check_choice", "check_integer"]
+__all__ = ["bytes_allowed", "check_choice", "check_integer"]
 
 
 def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
@@ -52,3 +55,36 @@ def check_integer(name: str, value: Any, minimum: int, meaning: str) -> int:
     if value < minimum:
         raise ValueError(f"{name}={value!r} must be at least {minimum}: {meaning}.")
     return int(value)
+
+
+def bytes_allowed(variable: str, default: int) -> int:
+    """Read a number of bytes, such as 1e9, from an environment variable.
+
+    Parameters
+    ----------
+    variable : str
+        Its name.
+    default : int
+        What holds if it is not set, or empty.
+
+    Raises
+    ------
+    ValueError
+        If it is set to something else.
+
+    Examples
+    --------
+    >>> bytes_allowed("SKTRANSFER_NOT_SET", 2**30)
+    1073741824
+    """
+    text = os.environ.get(variable, "").strip()
+    try:
+        n_bytes = float(text or default)
+    except ValueError:
+        n_bytes = math.nan
+    if not n_bytes >= 0:
+        raise ValueError(
+            f"the environment variable {variable}={text!r} is no number of bytes. Set it to one such "
+            f"as {default} or 1e9, or unset it."
+        )
+    return int(min(n_bytes, sys.maxsize))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from torch import nn
 from sktransfer.backbones import small_networks, tiny
 from sktransfer.backbones.spec import BackboneSpec, Stage, WeightsSource
 from sktransfer.exceptions import UnknownBackboneError
+from sktransfer.forks import ForkSafeLock
 from sktransfer.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ __all__ = [
 _specs: dict[str, BackboneSpec] = {}
 _built: OrderedDict[int, tuple[object, BackboneSpec]] = OrderedDict()  # of builders, by id
 _MAX_BUILT = 8
-_lock = threading.RLock()
+_lock = ForkSafeLock()
 
 
 def list_backbones(pattern: str | None = None) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from sktransfer.backbones.weight_files import (
 )
 from sktransfer.backbones.weight_values import refuse_non_finite
 from sktransfer.exceptions import WeightsError, WeightsMismatchError, WeightsNotFoundError
+from sktransfer.forks import ForkSafeLock
 
 if TYPE_CHECKING:
     import os
@@ -49,7 +49,7 @@ _SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 _MAX_LOADED = 8
 
 _loaded: OrderedDict[Hashable, LoadedBackbone] = OrderedDict()
-_lock = threading.RLock()
+_lock = ForkSafeLock()
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from sktransfer.exceptions import DeviceError
+from sktransfer.forks import one_thread_in_children
 from sktransfer.parameters import check_choice, check_integer
 
 __all__ = [
@@ -35,6 +36,7 @@ def resolve_device(device: str | torch.device) -> torch.device:
     >>> resolve_device("cpu")
     device(type='cpu')
     """
+    one_thread_in_children()
     if isinstance(device, str) and device == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if _has_mps() else "cpu"
         return torch.device(name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import threading
 import warnings
 import weakref
 from collections import OrderedDict, defaultdict
@@ -20,6 +19,7 @@ from sktransfer.features.device import candidate_precisions
 from sktransfer.features.folding import fold_batchnorms
 from sktransfer.features.fusion import fused_graph, pack_weights
 from sktransfer.features.taps import Tapped
+from sktransfer.forks import ForkSafeLock, one_thread_in_children
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,8 +36,8 @@ __all__ = ["Engine", "prepare", "replicas"]
 _ready: weakref.WeakKeyDictionary[nn.Module, OrderedDict[object, Engine]] = (
     weakref.WeakKeyDictionary()
 )
-_lock = threading.RLock()
-_passes: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)  # of each device
+_lock = ForkSafeLock()
+_passes: defaultdict[str, ForkSafeLock] = defaultdict(ForkSafeLock)  # of each device
 
 _FAITHFUL = 0.9995  # smallest cosine to float32, of trial images, that "auto" accepts
 _EQUAL = 1 - 1e-6  # the same, of two ways to compute in float32
@@ -124,6 +124,7 @@ def prepare(
     slots : tuple of Slot
         What is to be pooled.
     """
+    one_thread_in_children()
     key = (str(device), precision, slots)
     with _lock, torch.inference_mode(False), torch.no_grad():
         engines = _ready.setdefault(loaded.module, OrderedDict())

@@ -2,7 +2,8 @@
 
 SQLite's write-ahead log lets any number of processes read while one writes, and leaves whole
 records behind when a process is killed. Records carry a checksum, so one that was damaged otherwise
-is not found. A file that SQLite cannot read is left, and the next number is used.
+is not found. A file that SQLite cannot read is given up, and one that is not ours is left, and the next
+number is used. A folder that may not be written to is read.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import contextlib
 import os
 import re
 import sqlite3
-import threading
 import time
 import warnings
+import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ import xxhash
 
 from sktransfer.exceptions import CacheError, CacheWarning
 from sktransfer.features.store import CacheInfo, Record, counted
+from sktransfer.features.store_file import ForeignFileError, connect, connect_to_read
+from sktransfer.forks import ForkSafeLock, at_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -31,17 +34,10 @@ __all__ = ["FolderStore"]
 
 _NAME = re.compile(r"features-(\d+)\.sqlite")
 _WAIT_S = 60.0  # for another process that writes
+_BRIEFLY_S = 0.01  # once it has kept the lock for longer than that
 _STALE_S = 3600.0  # how old the time of the last use may be before it is written again
 _KEYS_AT_ONCE = 500  # SQLite takes at least 999 variables in a statement
 _SPARE = 0.9  # what eviction leaves of the allowed bytes, so that it does not run at every write
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS records (
-    key BLOB PRIMARY KEY, used REAL NOT NULL, seconds REAL NOT NULL,
-    checksum BLOB NOT NULL, vector BLOB NOT NULL
-);
-CREATE INDEX IF NOT EXISTS records_by_use ON records (used);
-"""
 
 
 class FolderStore:
@@ -66,10 +62,14 @@ class FolderStore:
         self._max_bytes = max_bytes
         self._info = CacheInfo(0, 0, 0, 0.0)
         self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None  # device and number of the file that is open
         self._pid = -1
         self._number = 0
+        self._may_write = True
+        self._waits = True  # not after a wait in vain, until a write succeeds again
         self._warned = False
-        self._lock = threading.RLock()
+        self._lock = ForkSafeLock()
+        _stores.add(self)
         with self._lock:
             self._attempt(_used_bytes, 0)
 
@@ -79,10 +79,13 @@ class FolderStore:
         with self._lock:
             for start in range(0, len(keys), _KEYS_AT_ONCE):
                 some = list(keys[start : start + _KEYS_AT_ONCE])
-                found |= self._attempt(partial(_read, keys=some), {})
-            records = [found.get(key) for key in keys]
-            self._info = counted(self._info, records)
-        return records
+                records, stale = self._attempt(partial(_read, keys=some), ({}, []))
+                found |= records
+                if stale and self._may_write:
+                    self._attempt(partial(self._touch, keys=stale), None)
+            in_order = [found.get(key) for key in keys]
+            self._info = counted(self._info, in_order)
+        return in_order
 
     def put_many(self, keys: Sequence[bytes], records: Sequence[Record]) -> None:
         """Keep records; the ones used longest ago make room for them."""
@@ -99,7 +102,7 @@ class FolderStore:
         ]
 
         def write(connection: sqlite3.Connection) -> None:
-            with _transaction(connection):
+            with self._transaction(connection):
                 connection.executemany(
                     "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?)", rows
                 )
@@ -107,6 +110,11 @@ class FolderStore:
 
         with self._lock:
             self._attempt(write, None)
+
+    def close(self) -> None:
+        """Close the file; the next use opens it again."""
+        with self._lock:
+            self._disconnect()
 
     def info(self) -> CacheInfo:
         """Count hits, misses and seconds saved in this process, and the bytes of the file."""
@@ -117,7 +125,7 @@ class FolderStore:
         """Forget everything, also the counts."""
 
         def delete(connection: sqlite3.Connection) -> None:
-            with _transaction(connection):
+            with self._transaction(connection):
                 connection.execute("DELETE FROM records")
 
         with self._lock:
@@ -131,27 +139,82 @@ class FolderStore:
                 return action(self._open())
             except sqlite3.OperationalError as exc:  # locked for too long, disk full, read-only
                 if "malformed" not in str(exc):
+                    self._waits = self._waits and not _is_locked(exc)
                     self._warn(exc)
                     return otherwise
             except sqlite3.DatabaseError:  # not a database, or a damaged one
                 pass
+            if not self._may_write:
+                return otherwise
             self._give_up_file()
         return otherwise
 
+    def _touch(self, connection: sqlite3.Connection, keys: list[bytes]) -> None:
+        """Note that records have been used now, which is not worth a wait."""
+        now = time.time()
+        _wait_at_most(connection, _BRIEFLY_S)
+        try:
+            with contextlib.suppress(sqlite3.OperationalError), _transaction(connection):
+                connection.executemany(
+                    "UPDATE records SET used = ? WHERE key = ?", [(now, key) for key in keys]
+                )
+        finally:
+            _wait_at_most(connection, self._wait_s)
+
+    @contextlib.contextmanager
+    def _transaction(self, connection: sqlite3.Connection) -> Iterator[None]:
+        """Write all or nothing; who keeps the lock too long costs one wait, not one for each batch."""
+        _wait_at_most(connection, self._wait_s)
+        with _transaction(connection):
+            yield
+        self._waits = True
+
+    @property
+    def _wait_s(self) -> float:
+        return _WAIT_S if self._waits else _BRIEFLY_S
+
     def _open(self) -> sqlite3.Connection:
-        """Connect; a connection must not cross from a process to its child."""
-        if self._connection is None or self._pid != os.getpid():
-            try:
-                self._folder.mkdir(parents=True, exist_ok=True)
-                self._number = max(self._number, *_numbers(self._folder), 0)
-            except OSError as exc:
-                raise CacheError(
-                    f"cache={str(self._folder)!r} cannot be used as a folder ({exc.strerror}). "
-                    "Pass the path of a folder that can be written to, 'memory', or None."
-                ) from exc
-            self._connection = _connect(self._path)
-            self._pid = os.getpid()
+        """Connect, also again: in a child after a fork, or if the file is not there any more."""
+        if self._connection is not None and self._pid != os.getpid():
+            _inherited.append(self._connection)
+            self._connection = None
+        if self._connection is not None:
+            if self._file is None or self._file == _identity(self._path):
+                return self._connection
+            self._disconnect()  # somebody has removed the folder, or emptied it
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._number = max(self._number, *_numbers(self._folder), 0)
+        except OSError as exc:
+            raise CacheError(
+                f"cache={str(self._folder)!r} cannot be used as a folder ({exc.strerror}). "
+                "Pass the path of a folder that can be written to, 'memory', or None."
+            ) from exc
+        self._may_write = os.access(self._folder, os.W_OK) and (
+            not self._path.exists() or os.access(self._path, os.W_OK)
+        )
+        try:
+            self._connection = self._connect()
+        except ForeignFileError:  # another program's, or of another version: left as it is
+            self._number += 1
+            self._connection = self._connect()
+        self._pid, self._file = os.getpid(), _identity(self._path)
         return self._connection
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            if self._may_write:
+                return connect(self._path, self._wait_s)
+        except sqlite3.OperationalError as exc:  # the system has more rules than permissions
+            if not re.search("readonly|unable to open", str(exc)) or not self._path.exists():
+                raise
+            self._may_write = False
+        return connect_to_read(self._path)
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
 
     @property
     def _path(self) -> Path:
@@ -159,23 +222,29 @@ class FolderStore:
 
     def _give_up_file(self) -> None:
         """Go on with the next number; whoever still reads the old file keeps it until it closes."""
-        if self._connection is not None:
-            self._connection.close()
-        self._connection = None
+        self._disconnect()
         for suffix in ("", "-wal", "-shm"):
             with contextlib.suppress(OSError):
                 self._path.with_name(self._path.name + suffix).unlink()
         self._number += 1
 
+    def _before_fork(self) -> None:
+        """Close the file, unless a thread is using it: SQLite forbids to take it to a child."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._disconnect()
+            finally:
+                self._lock.release()
+
     def _warn(self, problem: Exception) -> None:
-        if not self._warned:
-            self._warned = True
-            warnings.warn(
-                f"the store in {self._folder} cannot be used now ({problem}). Features are computed "
-                "and not kept.",
-                CacheWarning,
-                stacklevel=2,
-            )
+        if self._warned:
+            return
+        self._warned = True
+        if self._may_write:
+            means = f"cannot be used now ({problem}). Features are computed and not kept"
+        else:
+            means = "may not be written to. What it has is used, and new features are not kept"
+        warnings.warn(f"the store in {self._folder} {means}.", CacheWarning, stacklevel=2)
 
 
 def _numbers(folder: Path) -> list[int]:
@@ -183,19 +252,16 @@ def _numbers(folder: Path) -> list[int]:
     return [int(match[1]) for match in matches if match]
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False
-    )
+def _identity(path: Path) -> tuple[int, int] | None:
     try:
-        connection.execute("PRAGMA page_size = 16384")  # vectors are some 10,000 bytes
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.executescript(_SCHEMA)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _is_locked(problem: sqlite3.OperationalError) -> bool:
+    return "locked" in str(problem)
 
 
 @contextlib.contextmanager
@@ -211,7 +277,14 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("COMMIT")
 
 
-def _read(connection: sqlite3.Connection, keys: list[bytes]) -> dict[bytes, Record]:
+def _wait_at_most(connection: sqlite3.Connection, seconds: float) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {int(1000 * seconds)}")
+
+
+def _read(
+    connection: sqlite3.Connection, keys: list[bytes]
+) -> tuple[dict[bytes, Record], list[bytes]]:
+    """Find records, and the keys of those whose time of use is to be written again."""
     marks = ", ".join("?" * len(keys))
     query = f"SELECT key, used, seconds, checksum, vector FROM records WHERE key IN ({marks})"
     records, stale = {}, []
@@ -220,11 +293,8 @@ def _read(connection: sqlite3.Connection, keys: list[bytes]) -> dict[bytes, Reco
         if checksum == _checksum(key, seconds, data) and len(data) % 4 == 0:
             records[key] = Record(np.frombuffer(data, np.float32), seconds)
             if used < now - _STALE_S:
-                stale.append((now, key))
-    if stale:
-        with contextlib.suppress(sqlite3.OperationalError), _transaction(connection):
-            connection.executemany("UPDATE records SET used = ? WHERE key = ?", stale)
-    return records
+                stale.append(key)
+    return records, stale
 
 
 def _evict(connection: sqlite3.Connection, max_bytes: int) -> None:
@@ -257,3 +327,14 @@ def _checksum(key: bytes, seconds: float, data: bytes) -> bytes:
     digest.update(repr(seconds).encode())
     digest.update(data)
     return digest.digest()
+
+
+def _close_stores() -> None:
+    for store in list(_stores):
+        store._before_fork()
+
+
+# Connections of the parent, which a child must neither use nor close.
+_inherited: list[sqlite3.Connection] = []
+_stores: weakref.WeakSet[FolderStore] = weakref.WeakSet()
+at_fork(before=_close_stores)

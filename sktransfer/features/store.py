@@ -8,7 +8,6 @@ or another network, and the order of the rows, folds and names of files play no 
 from __future__ import annotations
 
 import os
-import threading
 from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -16,11 +15,15 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 import xxhash
 
+from sktransfer.forks import ForkSafeLock
+from sktransfer.parameters import bytes_allowed
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from sktransfer.features.folder_store import FolderStore
     from sktransfer.features.plan import FeaturePlan, Slot
     from sktransfer.images.pixels import Payload
 
@@ -36,8 +39,8 @@ __all__ = [
 
 FORMAT_VERSION = 2  # raised whenever the same image gives other vectors, or other pixels
 
-_MEMORY_BYTES = int(os.environ.get("SKTRANSFER_MEMORY_BYTES", 2**30))
-_FOLDER_BYTES = int(os.environ.get("SKTRANSFER_FOLDER_BYTES", 20 * 2**30))
+_MEMORY_BYTES = bytes_allowed("SKTRANSFER_MEMORY_BYTES", 2**30)
+_FOLDER_BYTES = bytes_allowed("SKTRANSFER_FOLDER_BYTES", 20 * 2**30)
 
 
 class CacheInfo(NamedTuple):
@@ -112,7 +115,7 @@ class MemoryStore:
         self._max_bytes = max_bytes
         self._records: OrderedDict[bytes, Record] = OrderedDict()
         self._info = CacheInfo(0, 0, 0, 0.0)
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
 
     def get_many(self, keys: Sequence[bytes]) -> list[Record | None]:
         """Look up records, in the order of the keys; None where there is none."""
@@ -148,8 +151,8 @@ class MemoryStore:
 
 
 _memory = MemoryStore()
-_folders: dict[Path, Store] = {}
-_lock = threading.Lock()
+_folders: dict[Path, FolderStore] = {}
+_lock = ForkSafeLock()
 
 
 def open_store(cache: object) -> Store | None:
@@ -167,6 +170,7 @@ def open_store(cache: object) -> Store | None:
     CacheError
         If the folder cannot be used.
     """
+    _close_removed()
     if cache is None:
         return None
     if isinstance(cache, str) and cache == "memory":
@@ -182,6 +186,13 @@ def open_store(cache: object) -> Store | None:
         if folder not in _folders:
             _folders[folder] = FolderStore(folder, _FOLDER_BYTES)
         return _folders[folder]
+
+
+def _close_removed() -> None:
+    """Close the files of folders that somebody has removed, which would take space until then."""
+    with _lock:
+        for folder in [folder for folder in _folders if not folder.exists()]:
+            _folders.pop(folder).close()
 
 
 def content_key(payload: Payload) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import warnings
 from abc import ABC, abstractmethod
 from contextlib import nullcontext
@@ -15,6 +14,7 @@ import torch
 from torch.utils.data import Subset
 
 from sktransfer.exceptions import ImageDecodeError, ImageWarning
+from sktransfer.forks import ForkSafeLock
 from sktransfer.images.pairs import image_of
 from sktransfer.images.pixels import (
     Payload,
@@ -32,7 +32,7 @@ __all__ = ["DatasetItems", "FlatRows", "ImageSequence", "Items", "PixelRows"]
 
 
 # One for all data sets: a Subset reads through the same file as the data set that it is cut from.
-_ONE_READER = threading.RLock()
+_ONE_READER = ForkSafeLock()
 
 
 class ImageSequence(ABC):

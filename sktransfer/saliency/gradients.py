@@ -20,6 +20,7 @@ import torch
 from sktransfer.features.maps import pixels_seen
 from sktransfer.features.pooling import pool_map
 from sktransfer.features.taps import as_map, run_tapped
+from sktransfer.forks import one_thread_in_children
 from sktransfer.images import as_image_sequence
 from sktransfer.saliency.decisions import classes_of, target_columns
 from sktransfer.saliency.maps import SaliencyMaps, spread_cells
@@ -57,6 +58,7 @@ def gradient_maps(estimator: Any, X: Any, target: Any) -> SaliencyMaps:
     SaliencyMaps
         Nowhere below zero; `values` are the network's scores before any softmax.
     """
+    one_thread_in_children()
     network = tuned_network(estimator)
     images = as_image_sequence(X, image_shape=estimator.image_shape)
     pixels = pixels_seen(images, network.preprocessing)

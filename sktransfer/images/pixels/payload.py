@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 import math
 import os
-import threading
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 from PIL import Image
 
+from sktransfer.forks import ForkSafeLock
 from sktransfer.formats import is_allowed
 from sktransfer.images.pixels.arrays import array_pixels, as_numpy
 from sktransfer.images.pixels.decoding import Payload, damage, upright_rgb
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["is_missing", "payload_of"]
 
-_LOCKS = tuple(threading.Lock() for _ in range(64))
+_LOCKS = tuple(ForkSafeLock() for _ in range(64))
 
 
 def payload_of(item: object, notice: Notice = nobody) -> Payload:
@@ -138,7 +138,7 @@ def _refuse_programs(image: Image.Image) -> None:
     )
 
 
-def _lock_of(image: Image.Image) -> threading.Lock:
+def _lock_of(image: Image.Image) -> ForkSafeLock:
     """Return what keeps two threads from decoding one file at once.
 
     A list may hold an image twice, and images that were opened from open files, such as the

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-import threading
 import warnings
 from typing import TYPE_CHECKING, cast
+
+from sktransfer.forks import ForkSafeLock
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -23,7 +24,7 @@ class _QuietPillow:
 
     def __init__(self) -> None:
         self._filter = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._n_inside = 0
 
     def __enter__(self) -> None:

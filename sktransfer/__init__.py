@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from sktransfer import moved_modules
+
 if TYPE_CHECKING:
     from sktransfer.adaptation import (
         DANNClassifier,
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from sktransfer.saliency import SaliencyMaps, saliency_maps
 
 __version__ = "0.1.0"
+
+moved_modules.install()  # so that pickles of the first version load
 
 __all__ = [
     "BackboneSpec",

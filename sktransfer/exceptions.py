@@ -13,7 +13,7 @@
         ├── UnknownPoolingError (ValueError)     no such way of pooling
         ├── WeightsError (ValueError)            weights cannot be used
         │   ├── NoClassifierError                a classifier is asked for, and they hold none
-    │   ├── WeightsMismatchError             they belong to another network, or have changed
+        │   ├── WeightsMismatchError             they belong to another network, or have changed
         │   └── WeightsNotFoundError (FileNotFoundError)   they are neither here nor downloadable
         └── TrainingError (RuntimeError)         training cannot go on
     UserWarning

@@ -2,45 +2,31 @@
 
 from __future__ import annotations
 
-import copy
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-import torch
-from torch import nn
+from torch import Tensor, nn
 
-from sktransfer.adaptation.domain_pixels import fitted_to
+from sktransfer.adaptation.norms import DomainSwitch, join_batchnorms, split_batchnorms
 from sktransfer.backbones.registry import BackboneSpec
 from sktransfer.backbones.weights import LoadedBackbone
-from sktransfer.features.taps import resolve_slots
 from sktransfer.preprocessing import Preprocessing
-from sktransfer.training.freezing import first_trained_stage
-from sktransfer.training.heads import make_head
 from sktransfer.training.network import TransferNetwork
-from sktransfer.training.portable_network import TrainedNetwork
-from sktransfer.training.seeding import seeded
 
 if TYPE_CHECKING:
-    from sktransfer.adaptation.domain_batches import DomainRows
-    from sktransfer.adaptation.heads import TwoHeads
+    from collections.abc import Iterator
+
+    from sktransfer.adaptation.domain_pixels import DomainPixels
+    from sktransfer.adaptation.norms import BatchNormMode, SourceStatistics
     from sktransfer.training.settings import TrainingSettings
 
-__all__ = [
-    "NO_BACKBONE",
-    "domain_preprocessings",
-    "fit_standardizer",
-    "loaded_nothing",
-    "new_network",
-    "width_of",
-]
+__all__ = ["NO_BACKBONE", "AdaptationNetwork", "loaded_nothing", "two_domains", "without_backbone"]
 
 NO_BACKBONE: Final = BackboneSpec(
     "no backbone", nn.Identity, (), {}, Preprocessing(1, 1, mean=(0, 0, 0), std=(1, 1, 1))
 )
-"""Of rows of numbers, which go into the bottleneck as they are."""
-
-_MEASURED = 256  # rows of each domain by which features are standardised
-_PIXELS = 4096  # images of each domain whose pixels are measured
+"""Backbone of rows of numbers, which go into the bottleneck as they are."""
 
 
 def loaded_nothing() -> LoadedBackbone:
@@ -48,81 +34,60 @@ def loaded_nothing() -> LoadedBackbone:
     return LoadedBackbone(nn.Identity(), NO_BACKBONE, "none", "", NO_BACKBONE.preprocessing)
 
 
-def width_of(loaded: LoadedBackbone, pooling: str, preprocessing: Preprocessing) -> int:
-    """Count the features that a backbone gives."""
-    return sum(slot.width for slot in resolve_slots(loaded, None, pooling, preprocessing.crop))
+def without_backbone(settings: TrainingSettings) -> TrainingSettings:
+    """Return settings for rows of numbers: all that trains is new."""
+    network = replace(settings.network, backbone=NO_BACKBONE, strategy="scratch")
+    return replace(settings, network=network)
 
 
-def new_network(
-    parameters: Any,
-    loaded: LoadedBackbone,
-    heads: TwoHeads,
-    widths: tuple[int, int],
-    preprocessing: Preprocessing,
-    settings: TrainingSettings,
-    seed: int,
-) -> TrainedNetwork:
-    """Copy a backbone and put new heads on it.
+class AdaptationNetwork(TransferNetwork):
+    """A network that may normalise the pixels of each domain by themselves while it is trained.
 
     Parameters
     ----------
-    parameters : object
-        With those of `DANNClassifier` as attributes.
-    loaded : LoadedBackbone
-        Stays as it is.
-    heads : TwoHeads
-        Builds the heads.
-    widths : tuple of int
-        Of the features and of the scores of classes.
-    preprocessing : Preprocessing
-        Of an image.
-    settings : TrainingSettings
-        See there.
-    seed : int
-        Of the heads' first weights.
+    *args : tuple
+        As for `TransferNetwork`.
     """
-    with seeded(seed, settings.device):
-        head = make_head(heads, *widths)
-    scratch = loaded.spec is NO_BACKBONE or parameters.strategy == "scratch"
-    first = 0
-    if loaded.spec is not NO_BACKBONE:
-        first = first_trained_stage(parameters.strategy, parameters.n_trainable, loaded.spec)
-    network = TransferNetwork(
-        copy.deepcopy(loaded.module),
-        loaded.spec,
-        preprocessing,
-        parameters.pooling,
-        head,
-        widths[0],
-        first,
-        bool(parameters.freeze_batchnorm) and not scratch,
-    )
-    backbone = NO_BACKBONE if loaded.spec is NO_BACKBONE else parameters.backbone
-    return TrainedNetwork(network, loaded, backbone, heads, widths)
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.domain_pixels: DomainPixels | None = None
+        self.switch = DomainSwitch()
+
+    def normalized(self, pixels: Tensor) -> Tensor:
+        """Normalise pixels as their domain needs it, if each domain has its own way."""
+        if self.domain_pixels is None:
+            return super().normalized(pixels)
+        return self.domain_pixels.normalize(pixels, self.switch)
 
 
-def fit_standardizer(
-    network: TransferNetwork, rows: DomainRows, settings: TrainingSettings
-) -> None:
-    """Measure the features of some rows of each domain, before the training."""
-    network.to(settings.device).eval()
-    some = np.concatenate([domain[:_MEASURED] for domain in rows.domains])
-    parts = []
-    for start in range(0, len(some), 64):
-        inputs, _ = rows.batch(some[start : start + 64])
-        with torch.inference_mode():
-            parts.append(network.features(inputs["inputs"].to(settings.device)).float())
-    network.standardize.fit(torch.cat(parts))
+@contextmanager
+def two_domains(
+    network: AdaptationNetwork, mode: BatchNormMode, domain_pixels: DomainPixels | None
+) -> Iterator[SourceStatistics]:
+    """Let a network see two domains in a batch inside, and be the plain one again afterwards.
 
+    Parameters
+    ----------
+    network : AdaptationNetwork
+        The network; its `switch` says which rows are of which domain.
+    mode : {"joint", "separate", "per_domain"}
+        See `norms.split_batchnorms`.
+    domain_pixels : DomainPixels or None
+        Normalisation of the pixels of each domain, if they differ.
 
-def domain_preprocessings(
-    preprocessing: Preprocessing, rows: DomainRows
-) -> tuple[Preprocessing, Preprocessing]:
-    """Measure the pixels of the source and of the target."""
-    pixels = rows.views[0]
-    halves = rows.domains[: rows.n_sources], rows.domains[rows.n_sources :]
-    source, target = (
-        fitted_to(preprocessing, np.concatenate([pixels[domain[:_PIXELS]] for domain in half]))
-        for half in halves
-    )
-    return source, target
+    Yields
+    ------
+    dict
+        Filled at the end with the running statistics of the source, where it has its own.
+    """
+    statistics: SourceStatistics = {}
+    network.switch = split_batchnorms(network, mode)
+    network.switch.domain = "source"  # of the rows that are held back
+    network.domain_pixels = domain_pixels
+    try:
+        yield statistics
+    finally:
+        statistics.update(join_batchnorms(network))
+        network.domain_pixels = None
+        network.switch.domain = "target"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-__all__ = ["Signs", "Watch"]
+__all__ = ["CollapseDetector", "Signs"]
 
 _SMOOTHING: Final = 0.95  # of the label loss, from step to step
 _LEARNED: Final = 0.5  # of chance: below it the label head has learned something
@@ -25,14 +25,14 @@ _N_STATES: Final = 40  # in a training
 
 @dataclass(frozen=True)
 class Signs:
-    """What is seen of one step.
+    """Signs of health of one step.
 
     Parameters
     ----------
     loss : float
-        All that is minimised.
+        Sum of all that is minimised.
     label_loss : float
-        Of the source.
+        Label loss of the source.
     deviation : float
         Mean over features of their standard deviation in the batch.
     """
@@ -43,7 +43,7 @@ class Signs:
 
 
 @dataclass
-class Watch:
+class CollapseDetector:
     """Looks at each step of a training and knows its last good state.
 
     Collapsed is a training whose loss is no number, whose features are the same for all rows, or
@@ -55,16 +55,16 @@ class Watch:
     chance : float
         Label loss of a model that knows only how frequent the classes are.
     n_steps : int
-        Of the training.
+        Steps of the training.
     max_recoveries : int, default=3
-        How often it may return to a good state.
+        Number of times that it may return to a good state.
 
     Attributes
     ----------
     n_recoveries : int
-        How often it has.
+        Number of times that it has.
     strength : float
-        By what lambda and rates are multiplied: halved at each recovery.
+        Factor of lambda and rates: halved at each recovery.
     """
 
     chance: float
@@ -76,6 +76,11 @@ class Watch:
     _best: float = math.inf
     _first_deviation: float = math.nan
     _states: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def has_given_up(self) -> bool:
+        """Whether the training has collapsed too often to go on."""
+        return self.n_recoveries > self.max_recoveries
 
     def problem(self, signs: Signs) -> str | None:
         """Take in a step; say in words what has collapsed, if anything has."""
@@ -122,7 +127,7 @@ class Watch:
         self._states = [state]
         self.n_recoveries += 1
         self.strength /= 2
-        return self.n_recoveries <= self.max_recoveries
+        return not self.has_given_up
 
 
 def _everything(network: nn.Module, optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:

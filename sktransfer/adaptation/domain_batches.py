@@ -91,7 +91,7 @@ class DomainBatches:
     seed : int
         Decides order and augmentation.
     augmentation : callable, optional
-        Of pixels, see `finetuning.augmentation`.
+        Of pixels, see `training.augmentation`.
     device : torch.device, optional
         Where batches are put before they are augmented.
     """

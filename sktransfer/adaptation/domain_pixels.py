@@ -12,36 +12,45 @@ from torch import Tensor
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from sktransfer.adaptation.domain_batches import DomainRows
     from sktransfer.adaptation.norms import DomainSwitch
     from sktransfer.preprocessing import Preprocessing
 
-__all__ = ["PairPreprocessing", "fitted_to"]
+__all__ = ["DomainPixels", "fitted_to"]
 
 _AT_MOST = 4096  # images that are measured
 _LEAST_STD = 1 / 255  # of pixels in 0..1
 
 
 @dataclass(frozen=True)
-class PairPreprocessing:
-    """Normalises the halves of a batch, each as its domain needs it.
+class DomainPixels:
+    """Normalisation of pixels, each domain by its own mean and deviation.
 
     Parameters
     ----------
     source, target : Preprocessing
-        Of each domain; they differ in mean and deviation only.
-    switch : DomainSwitch
-        Says how many rows are of the source.
+        Preprocessing of each domain; they differ in mean and deviation only.
     """
 
     source: Preprocessing
     target: Preprocessing
-    switch: DomainSwitch
 
-    def normalize(self, batch: Tensor) -> Tensor:
-        """Turn pixels (batch, height, width, 3), uint8, into what the network takes."""
-        n_source = self.switch.n_source
+    @classmethod
+    def of(cls, preprocessing: Preprocessing, rows: DomainRows) -> DomainPixels:
+        """Measure the pixels of the rows of both domains."""
+        pixels = rows.views[0]
+        halves = rows.domains[: rows.n_sources], rows.domains[rows.n_sources :]
+        source, target = (
+            fitted_to(preprocessing, np.concatenate([pixels[part[:_AT_MOST]] for part in half]))
+            for half in halves
+        )
+        return cls(source, target)
+
+    def normalize(self, batch: Tensor, switch: DomainSwitch) -> Tensor:
+        """Turn pixels (batch, height, width, 3), uint8, into normalised images."""
+        n_source = switch.n_source
         if n_source is None:
-            domain = self.source if self.switch.domain == "source" else self.target
+            domain = self.source if switch.domain == "source" else self.target
             return domain.normalize(batch)
         halves = self.source.normalize(batch[:n_source]), self.target.normalize(batch[n_source:])
         return torch.cat(halves)
@@ -56,9 +65,9 @@ def fitted_to(preprocessing: Preprocessing, pixels: NDArray[np.uint8]) -> Prepro
     Parameters
     ----------
     preprocessing : Preprocessing
-        Of the weights.
+        Preprocessing of the weights.
     pixels : ndarray of shape (n_images, height, width, 3), dtype uint8
-        Of one domain; the first 4096 count.
+        Pixels of one domain; the first 4096 images count.
 
     Examples
     --------

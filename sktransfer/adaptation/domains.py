@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from numbers import Number
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,6 @@ __all__ = [
     "as_labels",
     "is_unlabeled",
     "join_domains",
-    "refuse_in_search",
     "split_domains",
 ]
 
@@ -39,7 +37,7 @@ class Domains:
     Parameters
     ----------
     numbers : ndarray of shape (n_rows,), dtype int64
-        The domain of each row: sources are 0 or more, targets are negative.
+        Domain of each row: sources are 0 or more, targets are negative.
     labels : ndarray of shape (n_rows,)
         As they were given; those of target rows are never read.
     """
@@ -154,43 +152,41 @@ def join_domains(
     return split_domains(labels, numbers, unlabeled=unlabeled)
 
 
-def refuse_in_search(X_target: Any, name: str) -> None:
-    """Refuse `X_target` where a search calls: it would be cut like `X` if it is as long, or not be."""
-    if X_target is None:
-        return
-    frame: Any = sys._getframe()
-    while frame is not None:
-        module = frame.f_globals.get("__name__", "")
-        if module.startswith("sklearn.model_selection") and "fit" in frame.f_code.co_name:
-            raise ValueError(
-                f"X_target was passed to {name} inside a search or a cross-validation, which cannot "
-                "split it along with X. Join both domains in X, and mark rows of the target with "
-                "y == unlabeled, or pass sample_domain."
-            )
-        frame = frame.f_back
-
-
 def is_unlabeled(labels: NDArray[Any], unlabeled: Any) -> NDArray[np.bool_]:
     """Tell which labels are the one that says there is none.
+
+    None, NaN and pandas' NA are one: which of them stands for a missing label is the container's
+    choice, and not the user's.
 
     Examples
     --------
     >>> is_unlabeled(np.array([0.0, np.nan]), np.nan), is_unlabeled(np.array(["a", "b"]), -1)
     (array([False,  True]), array([False, False]))
+    >>> is_unlabeled(np.array(["a", None], dtype=object), np.nan)
+    array([False,  True])
     """
-    if _is_nan(unlabeled):
-        return np.array([_is_nan(label) for label in labels], dtype=bool)
+    if _is_missing(unlabeled):
+        if labels.dtype.kind not in "Of":
+            return np.zeros(len(labels), dtype=bool)
+        return np.array([_is_missing(label) for label in labels], dtype=bool)
     if labels.dtype.kind == "O":
         return np.array([_same(label, unlabeled) for label in labels], dtype=bool)
     comparable = isinstance(unlabeled, str) == (labels.dtype.kind in "US")
-    if unlabeled is None or not comparable:
+    if not comparable:
         return np.zeros(len(labels), dtype=bool)
     return np.asarray(labels == unlabeled, dtype=bool)
 
 
 def as_labels(y: Any) -> NDArray[Any]:
-    """Return labels as an array of one axis; numbers among strings stay numbers."""
-    if isinstance(y, list | tuple) and len({isinstance(label, str) for label in y}) == 2:
+    """Return labels as an array of one axis; numbers among strings stay numbers.
+
+    Missing labels of a Series of pandas or polars, or of an array of pyarrow, are None or NaN.
+    """
+    if hasattr(y, "to_pylist"):  # pyarrow
+        y = np.array(y.to_pylist(), dtype=object)
+    elif hasattr(y, "dtype") and not isinstance(y.dtype, np.dtype):  # nullable dtypes, polars
+        y = np.array(y.to_list() if hasattr(y, "to_list") else list(y), dtype=object)
+    elif isinstance(y, list | tuple) and len({isinstance(label, str) for label in y}) == 2:
         y = np.array(y, dtype=object)  # or NumPy would turn numbers among strings into strings
     return column_or_1d(y, warn=True)  # type: ignore[no-any-return]
 
@@ -242,11 +238,16 @@ def _own_type(labels: NDArray[Any]) -> NDArray[Any]:
     return own if own.dtype.kind in "biuf" else labels
 
 
-def _is_nan(value: Any) -> bool:
-    return isinstance(value, Number) and bool(value != value)  # NaN differs from itself
+def _is_missing(value: Any) -> bool:
+    """Tell whether a value is None, NaN, NaT or NA."""
+    if value is None:
+        return True
+    if isinstance(value, Number):
+        return bool(value != value)  # NaN differs from itself
+    return type(value).__name__ in ("NAType", "NaTType")
 
 
 def _same(label: Any, unlabeled: Any) -> bool:
-    if unlabeled is None or label is None:
-        return label is unlabeled
+    if _is_missing(label):
+        return False
     return isinstance(label, str) == isinstance(unlabeled, str) and bool(label == unlabeled)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -17,48 +17,50 @@ from sklearn.base import (
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
-from sktransfer.adaptation.build import loaded_nothing
-from sktransfer.adaptation.domains import (
-    TARGET,
-    as_labels,
-    is_unlabeled,
-    join_domains,
-    refuse_in_search,
-)
+from sktransfer.adaptation.build import loaded_nothing, without_backbone
+from sktransfer.adaptation.domain_rows import domain_rows, inputs_of_numbers, inputs_of_parts
+from sktransfer.adaptation.domains import TARGET, as_labels, is_unlabeled, join_domains
+from sktransfer.adaptation.heads import TwoHeads
 from sktransfer.adaptation.norms import set_statistics
-from sktransfer.backbones.registry import get_backbone
-from sktransfer.backbones.weights import load_backbone, random_backbone
+from sktransfer.adaptation.parameters import AdaptationParameters
+from sktransfer.adaptation.unlabeled_scoring import warn_of_unlabeled_in_scorer
 from sktransfer.exceptions import ImageDecodeError
+from sktransfer.features.device import resolve_device
+from sktransfer.features.plan import input_preprocessing
 from sktransfer.images.validation import validate_images
-from sktransfer.parameters import check_choice, check_integer
-from sktransfer.training.losses import RowLoss
+from sktransfer.parameters import check_parameters
+from sktransfer.randomness import draw_seed
+from sktransfer.training.atomic_fit import restored_on_failure
+from sktransfer.training.build import load
+from sktransfer.training.freezing import first_trained_stage
 from sktransfer.training.serving import pooled_features
-from sktransfer.training.settings import check_number
-from sktransfer.training.targets import LabelCoder, class_weights, refuse_missing_y
+from sktransfer.training.settings import training_settings
+from sktransfer.training.targets import RowLoss, class_target, class_weights, refuse_missing_y
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
     from sklearn.utils import Tags
 
-    from sktransfer.adaptation.heads import AdaptationHead, TwoHeads
-    from sktransfer.adaptation.nets import Objective
+    from sktransfer.adaptation.alignments import Alignment
+    from sktransfer.adaptation.heads import AdaptationHead
+    from sktransfer.adaptation.norms import BatchNormMode
+    from sktransfer.adaptation.train import AdaptationSettings
     from sktransfer.backbones.weights import LoadedBackbone
+    from sktransfer.training.inputs import Inputs
     from sktransfer.training.portable_network import TrainedNetwork
 
-__all__ = ["AdaptedClassifier"]
+__all__ = ["AdaptedClassifier", "refuse_unread"]
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class AdaptedClassifier(
     ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc] # sklearn is untyped
     TransformerMixin,  # type: ignore[misc]
     ClassifierMixin,  # type: ignore[misc]
+    AdaptationParameters,
     BaseEstimator,  # type: ignore[misc]
 ):
-    """Fits a network to a labelled source and an unlabelled target.
-
-    A subclass has the parameters of `DANNClassifier` as far as they are shared, and the methods
-    `_objective`, `_strength` and `_two_heads`.
-    """
+    """Fits a network to a labelled source and an unlabelled target; a subclass aligns them."""
 
     # With metadata routing a search hands on the domains that its `fit` was given.
     __metadata_request__fit: ClassVar[dict[str, Any]] = {"sample_domain": True}
@@ -86,36 +88,16 @@ class AdaptedClassifier(
             The domain of each row: 0 or more for sources, negative for targets. The labels of target
             rows are then not looked at.
         X_target : images, optional
-            Of the target, beside `X`. Not possible inside a search, which could not split it.
+            Images of the target, beside `X`. A search or cross-validation could not split them along
+            with `X`: there, mark rows of the target by `y`, or pass `sample_domain`.
 
         Returns
         -------
         object
             The estimator itself.
         """
-        refuse_missing_y(y, type(self).__name__)
-        refuse_in_search(X_target, type(self).__name__)
-        from sktransfer.adaptation.training import run
-
-        parameters = self._parameters()
-        parts = self._parts(X, X_target)
-        lengths = [len(part) for part in parts]
-        domains = join_domains(y, sample_domain, lengths, unlabeled=self.unlabeled)
-        coder = LabelCoder.of(domains.source_labels, None)
-        n_rows = len(domains.source_labels)
-        factors = class_weights(self.class_weight, coder, domains.source_labels, np.ones(n_rows))
-        outcome = run(self, parameters, parts, domains, coder, factors)
-        self._coder, self._trained = coder, outcome.trained
-        self._source_statistics = outcome.source_statistics
-        self._source_preprocessing = outcome.source_preprocessing
-        self._made: dict[str, Any] = {}  # when it is needed, and again after a pickle
-        self._net = outcome.net
-        self.domains_ = domains.names
-        self.failed_: list[int] = outcome.failed
-        self.trunk_, self.trunk_reason_ = outcome.trunk
-        self.history_: list[dict[str, Any]] = outcome.history
-        self.n_iter_ = len(self.history_)
-        return self
+        with restored_on_failure(self):
+            return self._fit(X, y, sample_domain, X_target)
 
     def predict_proba(
         self,
@@ -144,13 +126,13 @@ class AdaptedClassifier(
         hidden = self._hidden(X, sample_domain)
         with torch.inference_mode():
             scores = self._head.label(torch.from_numpy(hidden)).numpy()
-        return self._label_coder.probabilities(scores)
+        return self._coder.probabilities(scores)
 
     def predict(
         self,
         X: Any,
         sample_domain: ArrayLike | None = None,
-        allow_source: bool = False,
+        allow_source: bool = False,  # noqa: ARG002 - skada's scorers pass it
     ) -> NDArray[Any]:
         """Name the most probable class.
 
@@ -169,14 +151,8 @@ class AdaptedClassifier(
         ImageDecodeError
             If an image cannot be read, whatever `on_error` says, because no label stands for that.
         """
-        probabilities = self.predict_proba(X, sample_domain, allow_source)
-        unread = np.flatnonzero(np.isnan(probabilities).any(1))
-        if len(unread):
-            raise ImageDecodeError(
-                f"image {unread[0]} of {len(probabilities)} cannot be read (of {len(unread)}), and "
-                "no label stands for that. Leave it out, or call predict_proba, whose row is NaN."
-            )
-        return self._label_coder.decode(probabilities)
+        warn_of_unlabeled_in_scorer(self)
+        return self._labels(X, sample_domain)
 
     def score(
         self,
@@ -184,7 +160,7 @@ class AdaptedClassifier(
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
         sample_domain: ArrayLike | None = None,
-        allow_source: bool = False,
+        allow_source: bool = False,  # noqa: ARG002 - skada's scorers pass it
     ) -> float:
         """Compute the accuracy on the rows that have a label.
 
@@ -215,12 +191,12 @@ class AdaptedClassifier(
                 "true labels of some rows, or an UnsupervisedScorer as `scoring`."
             )
         check_consistent_length(X, labels)
-        given = [
+        of_rows = [
             None if values is None else np.asarray(values)[labelled]
             for values in (sample_weight, sample_domain)
         ]
-        told = self.predict(_safe_indexing(X, labelled), given[1], allow_source)
-        return float(np.average(labels[labelled] == told, weights=given[0]))
+        predicted = self._labels(_safe_indexing(X, labelled), of_rows[1])
+        return float(np.average(labels[labelled] == predicted, weights=of_rows[0]))
 
     def transform(self, X: Any, sample_domain: ArrayLike | None = None) -> NDArray[np.float32]:
         """Compute the adapted features, which both heads read.
@@ -242,23 +218,25 @@ class AdaptedClassifier(
         """The skorch net, whose `module_` maps inputs to scores of classes."""
         if not hasattr(self, "_trained"):
             raise AttributeError(f"{type(self).__name__} has no net_ before it is fitted.")
-        if self._net is None:  # this is a copy or was unpickled
-            from sktransfer.adaptation.training import net_for_use
+        net: Any = vars(self).get("_net")
+        if net is None:  # this is a copy or was unpickled
+            from sktransfer.adaptation.loop import AdaptationNet
 
-            self._net = net_for_use(self, self._trained, RowLoss(self._coder.kind))
-        return self._net
+            net = self._net = AdaptationNet(
+                self._trained.network,
+                target=self._coder,
+                criterion=RowLoss(self._coder),
+                device=str(resolve_device(self.device)),
+                verbose=0,
+            ).initialize()
+        return net
 
     @property
     def classes_(self) -> NDArray[Any]:
         """The labels, sorted, without `unlabeled`."""
         if not hasattr(self, "_coder"):
             raise AttributeError(f"{type(self).__name__} has no classes_ before it is fitted.")
-        return self._label_coder.classes
-
-    @property
-    def _label_coder(self) -> LabelCoder:
-        coder: LabelCoder = self._coder
-        return coder
+        return self._coder.classes
 
     @property
     def _head(self) -> AdaptationHead:
@@ -273,34 +251,86 @@ class AdaptedClassifier(
         width: int = self._head.width
         return width
 
-    def _objective(self) -> Objective:
-        """Say what brings the domains together."""
-        raise NotImplementedError
-
-    def _strength(self) -> float:
-        """Say how much it counts at the end."""
+    def _alignment(self) -> Alignment:
+        """Return what brings the domains together."""
         raise NotImplementedError
 
     def _two_heads(self, n_domains: int) -> TwoHeads:
         """Describe the heads."""
-        raise NotImplementedError
+        return TwoHeads(
+            self.head,
+            self.bottleneck,
+            self.dropout,
+            None,
+            n_domains,
+            batch_norm=self.batch_norm is not None,
+        )
 
-    def _parameters(self) -> SimpleNamespace:
-        """Check what is not a matter of training, and gather all parameters."""
-        if self.batch_norm is not None:
-            check_choice("batch_norm", self.batch_norm, ("joint", "separate", "per_domain"))
-        check_choice("pixel_norm", self.pixel_norm, ("weights", "per_domain"))
-        check_number(
-            "lambda_gamma", self.lambda_gamma, 0, 1e9, "how early lambda rises", closed=True
+    def _fit(self, X: Any, y: Any, sample_domain: Any, X_target: Any) -> AdaptedClassifier:
+        check_parameters(self)
+        refuse_missing_y(y, type(self).__name__)
+        scratch = True if self.backbone is None else None
+        settings = training_settings(self, backbone_is_new=scratch)
+        parts = self._parts(X, X_target)
+        lengths = [len(part) for part in parts]
+        domains = join_domains(y, sample_domain, lengths, unlabeled=self.unlabeled)
+        labels = domains.source_labels
+        target = class_target(labels, None, float(self.label_smoothing))
+        factors = class_weights(self.class_weight, target, labels, np.ones(len(labels)))
+        seed = draw_seed(self.random_state)
+        if self.backbone is None:
+            settings, loaded = without_backbone(settings), loaded_nothing()
+            preprocessing, inputs = loaded.preprocessing, inputs_of_numbers(parts)
+        else:
+            loaded = load(settings.network, seed)
+            preprocessing = input_preprocessing(
+                loaded.preprocessing, self.image_size, self.image_shape
+            )
+            inputs = inputs_of_parts(parts, loaded, preprocessing, settings, seed)
+            self._check_pixel_norm(inputs, loaded)
+        held_out = settings.validation_fraction if settings.patience is not None else 0.0
+        rows, valid = domain_rows(inputs, domains, target, factors, held_out=held_out, seed=seed)
+        heads = self._two_heads(len(domains.names))
+        from sktransfer.adaptation.train import adapt
+
+        outcome = adapt(
+            inputs, rows, valid, loaded, preprocessing, target, settings,
+            self._adaptation_settings(heads), seed,
+        )  # fmt: skip
+        self._coder, self._trained = target, outcome.trained
+        self._source_statistics = outcome.source_statistics
+        self._source_preprocessing = outcome.source_preprocessing
+        self._made: dict[str, Any] = {}  # when it is needed, and again after a pickle
+        self._net = outcome.net
+        self._marks_by_label = sample_domain is None and X_target is None
+        self.domains_ = domains.names
+        self.failed_ = inputs.failed
+        self.trunk_, self.trunk_reason_ = inputs.kind, inputs.reason
+        self.history_ = outcome.history
+        self.n_iter_ = len(self.history_)
+        return self
+
+    def _adaptation_settings(self, heads: TwoHeads) -> AdaptationSettings:
+        from sktransfer.adaptation.train import AdaptationSettings
+
+        return AdaptationSettings(
+            self._alignment(),
+            heads,
+            float(self.lambda_max),
+            float(self.lambda_gamma),
+            float(self.entropy_weight),
+            cast("BatchNormMode", self.batch_norm or "joint"),
+            self.pixel_norm == "per_domain" and self.backbone is not None,
         )
-        check_number(
-            "entropy_weight", self.entropy_weight, 0, 1e9, "what certainty counts", closed=True
-        )
-        check_number("dropout", self.dropout, 0, 0.99, "what is left out", closed=True)
-        check_number("label_smoothing", self.label_smoothing, 0, 1, "a probability", closed=True)
-        if self.bottleneck is not None:
-            check_integer("bottleneck", self.bottleneck, 1, "features that both heads read")
-        return SimpleNamespace(**self.get_params(deep=False), mixup=0.0)
+
+    def _check_pixel_norm(self, inputs: Inputs, loaded: LoadedBackbone) -> None:
+        first = first_trained_stage(self.strategy, self.n_trainable, loaded.spec)
+        if self.pixel_norm == "per_domain" and (inputs.kind != "pixels" or first > 0):
+            raise ValueError(
+                f"pixel_norm='per_domain' is not possible with strategy={self.strategy!r}, whose "
+                "frozen stages expect the pixels they were trained on. Pass 'weights', or "
+                "strategy='full' or 'scratch'."
+            )
 
     def _parts(self, X: Any, X_target: Any) -> list[Any]:
         parts = [self._checked(X, reset=True)]
@@ -319,12 +349,12 @@ class AdaptedClassifier(
             allow_nan=self.on_error != "raise",
         )
 
-    def _load(self, seed: int) -> LoadedBackbone:
-        if self.backbone is None:
-            return loaded_nothing()
-        if self.strategy == "scratch":
-            return random_backbone(get_backbone(self.backbone), seed)
-        return load_backbone(self.backbone, self.weights, random_state=seed)
+    def _labels(self, X: Any, sample_domain: Any) -> NDArray[Any]:
+        """Predict labels; an image that cannot be read has none."""
+        probabilities = self.predict_proba(X, sample_domain)
+        advice = "no label stands for that. Leave it out, or call predict_proba, whose row is NaN"
+        refuse_unread(probabilities, advice)
+        return self._coder.labels(probabilities)
 
     def _hidden(self, X: Any, sample_domain: Any) -> NDArray[np.float64]:
         """Compute what both heads read, in float64."""
@@ -352,7 +382,7 @@ class AdaptedClassifier(
 
     def _features(self, images: Any, trained: TrainedNetwork) -> NDArray[np.float32]:
         found = pooled_features(
-            images, trained.loaded, trained.preprocessing, trained.pooling, self
+            images, trained.loaded, trained.preprocessing, trained.pooling, self.run_settings()
         )
         self.failed_ = found.failed
         return found.features
@@ -364,8 +394,6 @@ class AdaptedClassifier(
     def _for_source(self) -> TrainedNetwork:
         """Make the network that normalises as the source needs it; the weights are the same."""
         if "source" not in self._made:
-            from sktransfer.adaptation.training import with_network
-
             network = copy.deepcopy(self._trained.network).cpu()
             statistics = {
                 path: (torch.from_numpy(mean), torch.from_numpy(var))
@@ -374,9 +402,14 @@ class AdaptedClassifier(
             set_statistics(network, statistics)
             if self._source_preprocessing is not None:
                 network.preprocessing = self._source_preprocessing
-            self._made["source"] = with_network(self._trained, network)
+            self._made["source"] = self._trained.with_network(network)
         source: TrainedNetwork = self._made["source"]
         return source
+
+    def __sklearn_clone__(self) -> Any:
+        copied = super().__sklearn_clone__()
+        copied._is_copy = True
+        return copied
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()
@@ -393,6 +426,21 @@ class AdaptedClassifier(
         tags.target_tags.required = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def refuse_unread(values: NDArray[np.float64], advice: str) -> None:
+    """Refuse rows of NaN, whose images could not be read.
+
+    Raises
+    ------
+    ImageDecodeError
+        Naming the first row, with `advice`.
+    """
+    rows = np.flatnonzero(np.isnan(values).any(1))
+    if len(rows):
+        raise ImageDecodeError(
+            f"image {rows[0]} of {len(values)} cannot be read (of {len(rows)}), and {advice}."
+        )
 
 
 def _in_float64(trained: TrainedNetwork) -> Any:

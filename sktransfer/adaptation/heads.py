@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from sktransfer.adaptation.losses import conditional_map, conditional_width, two_or_more
+from sktransfer.adaptation.alignments.domain_classification import (
+    conditional_map,
+    conditional_width,
+)
+from sktransfer.adaptation.logits import two_or_more
 from sktransfer.parameters import check_integer
 from sktransfer.training.heads import check_head, make_head
 
@@ -24,17 +28,17 @@ class TwoHeads:
     Parameters
     ----------
     head : str or callable
-        Of the classes, see `finetuning.heads.make_head`.
+        Head of the classes, see `training.heads.make_head`.
     bottleneck : int or None
         Width of the layer that both heads read; None lets them read the features themselves.
     dropout : float
-        Part of what the class head reads that is left out in training.
+        Dropout before the class head.
     domain_head : tuple of int, callable or None
         Widths of the hidden layers; or a function (in_features, out_features); or no such head.
     n_domains : int
-        How many domains there are.
+        Number of domains.
     conditional : bool
-        Whether the domain head sees the prediction, too.
+        Whether the domain classifier sees the prediction, too.
     batch_norm : bool
         Whether the bottleneck has a BatchNorm.
     """
@@ -83,9 +87,9 @@ class AdaptationHead(nn.Module):
     domain : nn.Module or None
         From what `joined` returns to scores of domains.
     width : int
-        Of what the heads read.
+        Number of columns that the heads read.
     conditional : bool, default=False
-        Whether the domain head sees the prediction, too.
+        Whether the domain classifier sees the prediction, too.
 
     Examples
     --------
@@ -114,7 +118,7 @@ class AdaptationHead(nn.Module):
         return hidden
 
     def joined(self, hidden: Tensor, scores: Tensor) -> Tensor:
-        """Compute what the domain head reads: `hidden`, or `losses.conditional_map` with the prediction."""
+        """Compute what the domain head reads: `hidden`, or `conditional_map` with the prediction."""
         if not self.conditional:
             return hidden
         return conditional_map(hidden, two_or_more(scores).softmax(1))

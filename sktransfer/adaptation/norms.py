@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -19,9 +20,9 @@ __all__ = [
     "DomainSwitch",
     "SourceStatistics",
     "join_batchnorms",
-    "kept_statistics",
     "set_statistics",
     "split_batchnorms",
+    "statistics_kept",
 ]
 
 BatchNormMode: TypeAlias = Literal["joint", "separate", "per_domain"]
@@ -31,14 +32,15 @@ SourceStatistics: TypeAlias = dict[str, tuple[Tensor, Tensor]]
 
 @dataclass
 class DomainSwitch:
-    """What the norms of one network share: which rows of the batch are of which domain.
+    """Which rows of the batch are of which domain, for all norms of one network.
 
     Parameters
     ----------
     n_source : int or None, default=None
-        In training, how many rows, the first ones, are of the source; None takes the batch for one.
+        Number of rows, the first ones, that are of the source in training; None takes the batch for
+        one.
     domain : {"source", "target"}, default="target"
-        Of a batch that is one: whose statistics a norm with statistics for each domain takes.
+        Domain of a batch that is one, for norms with statistics for each domain.
     """
 
     n_source: int | None = None
@@ -51,13 +53,13 @@ class DomainNorm(nn.Module):
     Parameters
     ----------
     norm : BatchNorm of any number of axes, or of a class derived from it
-        Whose weight and bias belong to both domains. Its running statistics are those of the target,
-        or with `per_domain` False of both domains in turn, as they become where a network sees first
-        one half and then the other.
+        The norm of the target. Its weight and bias belong to both domains.
     switch : DomainSwitch
         Shared by all norms of the network.
     per_domain : bool
-        Whether the source has running statistics of its own, after Chang et al. [1]_.
+        Whether the source has a norm with running statistics of its own, after Chang et al. [1]_.
+        Otherwise both domains go through `norm` in turn, and its statistics become as they do where
+        a network sees first one half and then the other.
 
     References
     ----------
@@ -68,31 +70,16 @@ class DomainNorm(nn.Module):
     def __init__(self, norm: _BatchNorm, switch: DomainSwitch, *, per_domain: bool) -> None:
         super().__init__()
         self.norm, self.switch, self.per_domain = norm, switch, per_domain
-        if per_domain:
-            for name in ("running_mean", "running_var"):
-                value = getattr(norm, name)
-                self.register_buffer(f"source_{name}", value.clone())
+        self.source_norm = copy.deepcopy(norm) if per_domain else norm
+        self.source_norm.weight, self.source_norm.bias = norm.weight, norm.bias
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise a batch; see `DomainSwitch` for which rows are of which domain."""
         n_source = self.switch.n_source
         if n_source is None or not self.norm.training:
-            return self._normalised(x, of_source=self.switch.domain == "source")
-        source = self._normalised(x[:n_source], of_source=True)
-        return torch.cat([source, self._normalised(x[n_source:], of_source=False)])
-
-    def _normalised(self, x: Tensor, *, of_source: bool) -> Tensor:
-        if not (self.per_domain and of_source):
-            normalised: Tensor = self.norm(x)
-            return normalised
-        buffers = self.norm._buffers
-        own = {name: buffers[name] for name in ("running_mean", "running_var")}
-        try:
-            buffers.update({name: self._buffers[f"source_{name}"] for name in own})
-            normalised = self.norm(x)
-        finally:
-            buffers.update(own)
-        return normalised
+            norm = self.source_norm if self.switch.domain == "source" else self.norm
+            return norm(x)  # type: ignore[no-any-return]
+        return torch.cat([self.source_norm(x[:n_source]), self.norm(x[n_source:])])
 
 
 def split_batchnorms(module: nn.Module, mode: BatchNormMode) -> DomainSwitch:
@@ -145,10 +132,7 @@ def join_batchnorms(module: nn.Module) -> SourceStatistics:
             parent, _, name = path.rpartition(".")
             setattr(module.get_submodule(parent), name, part.norm)
             if part.per_domain:
-                mean, var = (
-                    part._buffers["source_running_mean"],
-                    part._buffers["source_running_var"],
-                )
+                mean, var = part.source_norm.running_mean, part.source_norm.running_var
                 assert mean is not None
                 assert var is not None
                 found[path] = (mean.detach().cpu(), var.detach().cpu())
@@ -163,15 +147,17 @@ def set_statistics(module: nn.Module, statistics: SourceStatistics) -> None:
 
 
 @contextmanager
-def kept_statistics(module: nn.Module) -> Iterator[None]:
+def statistics_kept(module: nn.Module) -> Iterator[None]:
     """Leave the running statistics of all BatchNorms as they are, though they train."""
-    norms = [part for part in module.modules() if isinstance(part, _BatchNorm)]
-    buffers = [(norm, dict(norm._buffers)) for norm in norms]
-    for norm, own in buffers:
-        for name, value in own.items():
-            norm._buffers[name] = None if value is None else value.clone()
+    norms = [
+        part
+        for part in module.modules()
+        if isinstance(part, _BatchNorm) and part.track_running_stats
+    ]
+    for norm in norms:
+        norm.track_running_stats = False
     try:
         yield
     finally:
-        for norm, own in buffers:
-            norm._buffers.update(own)
+        for norm in norms:
+            norm.track_running_stats = True

@@ -3,76 +3,116 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, replace
-from functools import partial
+import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from sktransfer.backbones.registry import get_backbone
-from sktransfer.backbones.weights import load_backbone, random_backbone
 from sktransfer.features.device import resolve_device
 from sktransfer.images.validation import validate_images
-from sktransfer.training.freezing import first_trained_stage
-from sktransfer.training.losses import RowLoss
-from sktransfer.training.preparation import (
+from sktransfer.parameters import check_parameters, checked, number
+from sktransfer.randomness import RandomStream, draw_seed
+from sktransfer.training.atomic_fit import restored_on_failure
+from sktransfer.training.build import (
     faithful_settings,
+    feature_width,
+    load,
     new_network,
-    prepare_rows,
     start_head,
 )
-from sktransfer.training.seeding import draw_seed, seeded
+from sktransfer.training.freezing import first_trained_stage
+from sktransfer.training.inputs import compute_inputs
+from sktransfer.training.parameters import TrainingParameters
 from sktransfer.training.serving import pooled_features
-from sktransfer.training.settings import read_settings
-from sktransfer.training.targets import refuse_missing_y, row_weights
-from sktransfer.training.warm_start import Origin
+from sktransfer.training.settings import training_settings
+from sktransfer.training.supervised import supervised_rows
+from sktransfer.training.targets import RowLoss, refuse_missing_y, row_weights
+from sktransfer.training.warm_start import Origin, go_on
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
 
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
     from sklearn.utils import Tags
 
-    from sktransfer.backbones.weights import LoadedBackbone
     from sktransfer.images.sequences import ImageSequence
+    from sktransfer.training.inputs import Inputs
     from sktransfer.training.portable_network import TrainedNetwork
-    from sktransfer.training.preparation import Rows
     from sktransfer.training.range_test import RangeTest
     from sktransfer.training.settings import TrainingSettings
-    from sktransfer.training.targets import LabelCoder, ValueScaler
+    from sktransfer.training.supervised import SupervisedRows
+    from sktransfer.training.targets import Target
 
 __all__ = ["FineTunedEstimator"]
 
 
 @dataclass(frozen=True, eq=False)
 class _Job:
-    """A training that is ready to run."""
+    """A training that is ready to run, of a network of its own."""
 
     settings: TrainingSettings
     trained: TrainedNetwork
     origin: Origin
-    coder: LabelCoder | ValueScaler
-    rows: Rows
+    target: Target
+    inputs: Inputs
+    rows: SupervisedRows
     seed: int
-    net: Any  # of the last call, if it can go on
 
 
-class FineTunedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc] # sklearn is untyped
+@dataclass(kw_only=True, eq=False, repr=False)
+class FineTunedEstimator(
+    ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc] # sklearn is untyped
+    TransformerMixin,  # type: ignore[misc]
+    TrainingParameters,
+    BaseEstimator,  # type: ignore[misc]
+):
     """Fits a network to images and targets; its subclasses say what targets are.
 
-    A subclass has the parameters of `FineTuneClassifier` and the methods `_check_y`, `_make_coder`
-    and `_row_factors`.
+    Parameters
+    ----------
+    mixup : float, default=0.0
+        Exponent of the distribution Beta(mixup, mixup), from which the proportion is drawn in which
+        pairs of rows are blended; 0 blends nothing.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the weights of the last fit, with whatever strategy, rates and size
+        of images the parameters say now. `backbone`, `weights`, `head` and `pooling` have to stay.
+
+    Attributes
+    ----------
+    net_ : skorch.NeuralNet
+        The net; its `module_` maps pixels to scores.
+    history_ : list of dict
+        Records of the epochs: epoch, phase, train_loss, lr, backbone_lr, seconds, and with a
+        validation part valid_loss, valid_score and best. ``pandas.DataFrame(model.history_)``
+        makes a table of it.
+    n_iter_ : int
+        Number of epochs that were run.
+    n_validation_ : int
+        Number of rows that were held back.
+    trunk_ : {"vectors", "maps", "pixels"}
+        Stored output of what ran once an image, on which the epochs trained: pooled features, maps of
+        the last frozen stage, or decoded pixels.
+    trunk_reason_ : str
+        Reason for it, in words.
+    failed_ : list of int
+        Rows of the fit whose images could not be read.
+    n_features_in_ : int
+        Number of columns of `X`, if it had two dimensions.
     """
 
-    _net: Any
-    _trained: TrainedNetwork
-    _coder: LabelCoder | ValueScaler
+    mixup: float = checked(0.0, number(0, math.inf, "0 mixes nothing", closed=True))
+    warm_start: bool = False
 
     def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
         """Train the network.
+
+        A fit that fails, or is ended by Ctrl-C, leaves the estimator as it was.
 
         Parameters
         ----------
@@ -81,7 +121,7 @@ class FineTunedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         y : array-like of shape (n_images,) or (n_images, n_outputs)
             Targets.
         sample_weight : array-like of shape (n_images,), optional
-            What each row's loss counts. A weight of 2 is the same as having the row twice, 0 the
+            Per-sample weight of the loss. A weight of 2 is the same as having the row twice, 0 the
             same as not having it.
 
         Returns
@@ -89,9 +129,10 @@ class FineTunedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         object
             The estimator itself.
         """
-        again = bool(self.warm_start) and hasattr(self, "_trained")
-        job = self._job(X, y, sample_weight, again=again, classes=None, holds_out=True)
-        self._run(job, epochs=None)
+        with restored_on_failure(self):
+            again = bool(self.warm_start) and hasattr(self, "_trained")
+            job = self._job(X, y, sample_weight, again=again)
+            self._take_over(job, self._trained_net(job, epochs=None))
         return self
 
     def transform(self, X: Any) -> NDArray[np.float32]:
@@ -111,7 +152,7 @@ class FineTunedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         images = self._images(X, reset=False)
         trained = self._trained
         return pooled_features(
-            images, trained.loaded, trained.preprocessing, trained.pooling, self
+            images, trained.loaded, trained.preprocessing, trained.pooling, self.run_settings()
         ).features
 
     def save_weights(self, path: str | os.PathLike[str]) -> None:
@@ -122,7 +163,7 @@ class FineTunedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         Parameters
         ----------
         path : str or path
-            Of a .safetensors file.
+            Path of a .safetensors file.
 
         Raises
         ------
@@ -169,18 +210,19 @@ class FineTunedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         from sktransfer.training.range_test import range_test
 
         twin = copy.copy(self)  # `fit` would note the columns of X
-        job = twin._job(X, y, sample_weight, again=False, classes=None, holds_out=False)
-        with seeded(job.seed, job.settings.device):
-            return range_test(twin._net_of(job), job.rows.train, job.seed, lr_min, lr_max, n_steps)
+        job = twin._job(X, y, sample_weight, again=False, holds_out=False)
+        net = twin._net_of(job, torch.Generator().manual_seed(job.seed))
+        return range_test(net, job.rows.train, job.seed, lr_min, lr_max, n_steps)
 
     @property
     def net_(self) -> Any:
         """The skorch net, whose `module_` maps pixels (n, size, size, 3), uint8, to scores."""
         if not hasattr(self, "_trained"):
             raise AttributeError(f"{type(self).__name__} has no net_ before it is fitted.")
-        if self._net is None:  # this is a copy or was unpickled
-            self._net = self._net_for_use()
-        return self._net
+        net: Any = vars(self).get("_net")
+        if net is None:  # this is a copy or was unpickled
+            net = self._net = self._net_for_use()
+        return net
 
     @property
     def _n_features_out(self) -> int:
@@ -190,16 +232,28 @@ class FineTunedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None, classes: ArrayLike | None
     ) -> None:
         """Train for one epoch more, at constant rates, from where the last call ended."""
-        again = hasattr(self, "_trained")
-        job = self._job(X, y, sample_weight, again=again, classes=classes, holds_out=False)
-        steady = replace(job.settings, schedule="constant", warmup_epochs=0, patience=None)
-        self._run(replace(job, settings=steady), epochs=1)
+        with restored_on_failure(self):
+            before = getattr(self, "_net", None)
+            job = self._job(
+                X, y, sample_weight,
+                again=hasattr(self, "_trained"), classes=classes, holds_out=False, one_epoch=True,
+            )  # fmt: skip
+            self._take_over(job, self._trained_net(job, before, epochs=1))
 
     def _job(
-        self, X: Any, y: Any, sample_weight: Any, *, again: bool, classes: Any, holds_out: bool
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        *,
+        again: bool,
+        classes: Any = None,
+        holds_out: bool = True,
+        one_epoch: bool = False,
     ) -> _Job:
-        """Check everything, compute what is frozen, and make a network if there is none."""
-        settings = read_settings(self, from_scratch=self.strategy == "scratch")
+        """Check everything, compute what is frozen, and make a network or copy the last one."""
+        check_parameters(self)
+        settings = training_settings(self, mixup=self.mixup)
         refuse_missing_y(y, type(self).__name__)
         images = self._images(X, reset=not again)
         y = self._check_y(y)
@@ -210,104 +264,90 @@ class FineTunedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
             )
         weights = row_weights(sample_weight, len(y))
         used = weights > 0
-        coder = self._coder if again else self._make_coder(y[used], weights[used], classes)
+        target = self._coder if again else self._target(y[used], weights[used], classes)
         seed = draw_seed(self.random_state)
-        loaded = self._trained.loaded if again else self._load(seed)
-        origin = self._origin if again else Origin.of(self, loaded)
-        preprocessing = origin.input_of(self)
+        loaded = self._trained.loaded if again else load(settings.network, seed)
+        origin = self._origin if again else Origin.of(settings.network, loaded)
+        preprocessing = origin.input_of(settings.network)
         if again:
-            origin.check(self, loaded, self._trained.widths[0])
-        net: Any = getattr(self, "_net", None) if again else None
-        if self.precision == "auto" and self.strategy != "scratch":
-            settings = (
-                faithful_settings(settings, loaded)
-                if net is None
-                else replace(settings, precision=net.precision)
-            )
-        rows = prepare_rows(
-            self,
-            images,
-            y,
-            weights,
-            coder,
-            partial(self._row_factors, coder),
-            loaded,
-            preprocessing,
-            settings,
-            seed,
-            holds_out=holds_out and settings.patience is not None,
+            origin.check(settings.network, loaded, self._trained.widths[0])
+        settings = faithful_settings(settings, loaded)
+        inputs = compute_inputs(images, loaded, preprocessing, settings, seed)
+        held_out = settings.validation_fraction
+        if not holds_out or settings.patience is None:
+            held_out = 0.0
+        rows = supervised_rows(
+            inputs, y, weights, target, self._class_factors(target), held_out, seed
         )
-        trained = (
-            self._trained
-            if again
-            else new_network(self, loaded, preprocessing, coder.n_outputs, settings.device, seed)
-        )
+        if again:
+            trained = self._trained.copy()
+        else:
+            width = feature_width(loaded, settings.network.pooling, preprocessing)
+            widths = (width, target.n_outputs)
+            trained = new_network(loaded, preprocessing, settings, widths, seed)
         trained.set_preprocessing(preprocessing)
-        first = first_trained_stage(self.strategy, self.n_trainable, loaded.spec)
-        freezes = bool(self.freeze_batchnorm) and self.strategy != "scratch"
-        same = trained.network.first_trained == first
-        trained.set_first_trained(first, freeze_batchnorm=freezes)
+        made_of = settings.network
+        trained.set_first_trained(
+            first_trained_stage(made_of.strategy, made_of.n_trainable, loaded.spec),
+            freeze_batchnorm=made_of.freeze_batchnorm and not made_of.from_scratch,
+        )
         if not again:
-            start_head(
-                trained.network,
-                rows.train,
-                settings,
-                coder.kind,
-                measures=self.strategy != "scratch",
-            )
-        return _Job(settings, trained, origin, coder, rows, seed, net if same else None)
+            start_head(trained.network, rows.train, settings, target)
+        if one_epoch:
+            settings = settings.for_one_epoch()
+        return _Job(settings, trained, origin, target, inputs, rows, seed)
 
-    def _load(self, seed: int) -> LoadedBackbone:
-        if self.strategy == "scratch":
-            return random_backbone(get_backbone(self.backbone), seed)
-        return load_backbone(self.backbone, self.weights, random_state=seed)
-
-    def _run(self, job: _Job, epochs: int | None) -> None:
-        """Train, and take over what has come of it."""
-        from sktransfer.training.callbacks import tidy
+    def _trained_net(self, job: _Job, before: Any = None, *, epochs: int | None) -> Any:
+        """Train the network of a job, after the steps of the net `before` if there is one."""
         from sktransfer.training.loop import train
 
-        trained, settings = job.trained, job.settings
-        with seeded(job.seed, settings.device):
-            net = job.net if job.net is not None and epochs is not None else self._net_of(job)
-            try:
-                train(net, job.rows.train, epochs)
-            finally:
-                first = trained.network.first_trained
-                trained.changed(backbone=first < len(trained.network.spec.stages))
-                trained.network.eval()
-        self._trained, self._origin = trained, job.origin
-        self._coder, self._net = job.coder, net
-        self.failed_: list[int] = job.rows.failed
-        self.trunk_, self.trunk_reason_ = job.rows.trunk
+        network = job.trained.network
+        net = self._net_of(job, torch.Generator().manual_seed(job.seed))
+        if before is not None:
+            go_on(net, before)
+        train(net, job.rows.train, epochs)
+        job.trained.changed(backbone=network.first_trained < len(network.spec.stages))
+        network.eval()
+        return net
+
+    def _take_over(self, job: _Job, net: Any) -> None:
+        """Take over what has come of a training."""
+        from sktransfer.training.callbacks import tidy
+
+        self._trained, self._origin = job.trained, job.origin
+        self._coder: Target = job.target
+        self._net = net
+        self.failed_ = job.inputs.failed
+        self.trunk_, self.trunk_reason_ = job.inputs.kind, job.inputs.reason
         self.n_validation_ = 0 if job.rows.valid is None else len(job.rows.valid)
-        self.history_: list[dict[str, Any]] = tidy(net.history)
+        self.history_ = tidy(net.history)
         self.n_iter_ = len(self.history_)
 
-    def _net_of(self, job: _Job) -> Any:
+    def _net_of(self, job: _Job, generator: torch.Generator) -> Any:
         from sktransfer.training.loop import make_net
 
         return make_net(
             job.trained.network,
             job.settings,
-            RowLoss(job.coder.kind, getattr(self, "label_smoothing", 0.0)),
+            job.target,
+            RandomStream(job.seed, job.settings.device),
             train_rows=job.rows.train,
             valid_rows=job.rows.valid,
-            seed=job.seed,
-            augmentation=job.rows.augmentation,
-            callbacks=self.callbacks,
-            net_params=self.net_params,
-            verbose=self.verbose,
+            augmentation=job.inputs.augmentation,
+            generator=generator,
         )
 
     def _net_for_use(self) -> Any:
         """Make a net around a network that was unpickled; it has not been trained since."""
         from sktransfer.training.loop import TransferNet
 
-        network = self._trained.network
-        device = resolve_device(self.device)
-        loss = RowLoss(self._coder.kind, getattr(self, "label_smoothing", 0.0))
-        return TransferNet(network, criterion=loss, device=str(device), verbose=0).initialize()
+        return TransferNet(
+            self._trained.network,
+            target=self._coder,
+            criterion=RowLoss(self._coder),
+            device=str(resolve_device(self.device)),
+            verbose=0,
+        ).initialize()
 
     def _scores(self, X: Any) -> NDArray[np.float64]:
         """Compute the head's scores, (n_images, n_outputs); NaN for unreadable images."""
@@ -327,17 +367,18 @@ class FineTunedEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         """Check targets and return them as an array."""
         raise NotImplementedError
 
-    def _make_coder(
-        self, y: NDArray[Any], weights: NDArray[np.float64], classes: Any
-    ) -> LabelCoder | ValueScaler:
-        """Find out how targets are encoded."""
+    def _target(
+        self, y: NDArray[Any], weights: NDArray[np.float64], classes: ArrayLike | None
+    ) -> Target:
+        """Return how targets are encoded."""
         raise NotImplementedError
 
-    def _row_factors(
-        self, coder: Any, y: NDArray[Any], weights: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Compute by what the weights of rows are multiplied."""
-        raise NotImplementedError
+    def _class_factors(
+        self,
+        target: Target,  # noqa: ARG002 - a classifier needs it
+    ) -> Callable[[NDArray[Any], NDArray[np.float64]], NDArray[np.float64]] | None:
+        """Return the function by which weights of rows are multiplied, if there is one."""
+        return None
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()

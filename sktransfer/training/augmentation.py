@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sktransfer.parameters import check_choice
+from sktransfer.randomness import seeded_everywhere
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,8 +113,7 @@ class _ImageByImage:
 
     def __call__(self, batch: Tensor, generator: torch.Generator) -> Tensor:
         seed = int(torch.randint(2**31 - 1, (1,), generator=generator))
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
+        with seeded_everywhere(seed):
             views = [self.function(image) for image in batch.permute(0, 3, 1, 2)]
         for view in views:
             if not isinstance(view, Tensor) or view.dtype != torch.uint8:

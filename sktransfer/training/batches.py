@@ -23,7 +23,7 @@ __all__ = ["Batches", "TrainingRows", "mix_up", "n_batches"]
 
 @dataclass(frozen=True, eq=False)
 class TrainingRows(Dataset[Any]):
-    """What a network is trained on: some rows of stored inputs, with targets and weights.
+    """The data of a training: some rows of stored inputs, with targets and weights.
 
     Parameters
     ----------
@@ -31,11 +31,11 @@ class TrainingRows(Dataset[Any]):
         The inputs, (n_images, ...): pixels, maps or vectors; several where each image has several
         augmented views.
     rows : ndarray of shape (n_rows,), dtype intp
-        Which of them.
+        Numbers of the images.
     targets : ndarray of shape (n_rows, n_outputs), dtype float32
-        What the scores should be.
+        Encoded targets.
     weights : ndarray of shape (n_rows,), dtype float32
-        What each row's loss counts.
+        Per-sample weight of the loss, with a mean of one.
     """
 
     views: Sequence[NDArray[Any]]
@@ -51,12 +51,21 @@ class TrainingRows(Dataset[Any]):
         inputs, target = self.batch(np.array([index]))
         return {key: value[0] for key, value in inputs.items()}, target[0]
 
-    def batch(self, indices: NDArray[np.intp], view: int = 0) -> tuple[dict[str, Tensor], Tensor]:
+    def batch(
+        self, indices: NDArray[np.intp] | slice, view: int = 0
+    ) -> tuple[dict[str, Tensor], Tensor]:
         """Gather some rows: inputs with their weights, and targets."""
         views = self.views[view % len(self.views)]
         inputs = torch.from_numpy(views[self.rows[indices]])
         weight = torch.from_numpy(self.weights[indices])
         return {"inputs": inputs, "weight": weight}, torch.from_numpy(self.targets[indices])
+
+    def first(self, n_rows: int) -> TrainingRows:
+        """Keep the first rows, with their weights as they are."""
+        some = slice(0, n_rows)
+        return replace(
+            self, rows=self.rows[some], targets=self.targets[some], weights=self.weights[some]
+        )
 
     def subset(self, indices: NDArray[np.intp]) -> TrainingRows:
         """Keep some rows; their weights are scaled to a mean of one."""

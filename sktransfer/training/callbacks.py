@@ -9,14 +9,16 @@ import numpy as np
 from skorch.callbacks import Callback
 from torch import nn
 
-from sktransfer.training.losses import quality
 from sktransfer.training.schedule import rate_factor
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import torch
     from torch import Tensor
 
 __all__ = [
+    "COLUMNS",
     "Clipping",
     "EpochRecord",
     "KeepBest",
@@ -27,7 +29,7 @@ __all__ = [
     "tidy",
 ]
 
-_COLUMNS = {
+COLUMNS = {
     "epoch": "epoch",
     "phase": "phase",
     "train_loss": "train_loss",
@@ -46,16 +48,16 @@ class Phases(Callback):  # type: ignore[misc] # skorch is untyped
     Parameters
     ----------
     warmup_epochs : int
-        How long the head trains alone.
+        Epochs in which the head trains alone.
     first_trained : int
-        The first stage that trains afterwards.
+        First stage that trains afterwards.
     """
 
     def __init__(self, warmup_epochs: int, first_trained: int) -> None:
         self.warmup_epochs, self.first_trained = warmup_epochs, first_trained
 
     def on_epoch_begin(self, net: Any, **_: Any) -> None:
-        """Freeze at the first epoch, and thaw when the time has come."""
+        """Freeze at the first epoch, and unfreeze when the time has come."""
         epoch = len(net.history) - 1
         network = net.module_
         if epoch == 0 and self.warmup_epochs:
@@ -71,9 +73,9 @@ class RateSchedule(Callback):  # type: ignore[misc]
     Parameters
     ----------
     schedule : str
-        Its name.
+        Name of the schedule.
     n_steps : int
-        Of the whole training.
+        Steps of the whole training.
     backbone_start : int
         The step at which the backbone's parameters begin to train.
     """
@@ -156,34 +158,13 @@ class KeepBest(Callback):  # type: ignore[misc]
 
 
 class EpochRecord(Callback):  # type: ignore[misc]
-    """Write rates and the validation score of each epoch into skorch's history.
-
-    Parameters
-    ----------
-    kind : str
-        Of the targets, see `losses.KINDS`.
-    """
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-
-    def on_epoch_begin(self, net: Any, **_: Any) -> None:  # noqa: ARG002 - skorch's signature
-        """Forget the scores of the last epoch."""
-        self.seen_: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = []
-
-    def on_batch_end(
-        self, net: Any, batch: Any = None, training: bool = False, y_pred: Any = None, **_: Any
-    ) -> None:  # fmt: skip
-        """Keep what the network says of a validation batch."""
-        del net
-        if not training:
-            self.seen_.append((y_pred.detach().float().cpu().numpy(), batch[1].cpu().numpy()))
+    """Write rates and the validation score of each epoch into skorch's history."""
 
     def on_epoch_end(self, net: Any, **_: Any) -> None:
-        """Record."""
-        if self.seen_:
-            scores, targets = (np.concatenate(parts) for parts in zip(*self.seen_, strict=True))
-            net.history.record("valid_score", quality(self.kind, scores, targets))
+        """Record what the epoch gave."""
+        if net.validated_ and net.target is not None:
+            scores, encoded = (np.concatenate(part) for part in zip(*net.validated_, strict=True))
+            net.history.record("valid_score", net.target.quality(scores, encoded))
         for group in net.optimizer_.param_groups:
             name = "backbone_lr" if group.get("part") == "backbone" else "lr"
             net.history.record(name, max(group["lr"], net.history[-1].get(name, 0.0)))
@@ -205,10 +186,18 @@ def restore(network: nn.Module, state: dict[str, Tensor]) -> None:
     network.load_state_dict(state, strict=False)
 
 
-def tidy(history: Any) -> list[dict[str, Any]]:
-    """Make of skorch's history one flat dictionary an epoch, with only what was recorded."""
+def tidy(history: Any, columns: Mapping[str, str] = COLUMNS) -> list[dict[str, Any]]:
+    """Make of skorch's history one flat dictionary an epoch, with only what was recorded.
+
+    Parameters
+    ----------
+    history : skorch.history.History
+        What skorch recorded.
+    columns : mapping of str to str
+        Names of skorch's records, and those that users see.
+    """
     return [
-        {name: _plain(row[key]) for key, name in _COLUMNS.items() if key in row}
+        {name: _plain(row[key]) for key, name in columns.items() if key in row}
         for row in history.to_list()
     ]
 

@@ -20,6 +20,7 @@ __all__ = [
     "first_trained_stage",
     "freeze",
     "has_training_batchnorm",
+    "head_groups",
     "parameter_groups",
     "set_modes",
     "trained_parameters",
@@ -81,9 +82,9 @@ def trained_parameters(
     backbone : nn.Module
         The network; its heads never train.
     spec : BackboneSpec
-        Of the network.
+        Description of the network.
     first : int
-        The first stage that trains. 0 includes what belongs to no stage, such as the embedding of
+        First stage that trains. 0 includes what belongs to no stage, such as the embedding of
         positions of a vision transformer, which counts as one stage before the first.
     """
     for name, parameter in backbone.named_parameters():
@@ -114,9 +115,9 @@ def set_modes(
     backbone : nn.Module
         The network.
     spec : BackboneSpec
-        Of the network.
+        Description of the network.
     first : int
-        The first stage that trains.
+        First stage that trains.
     freeze_batchnorm : bool
         Whether BatchNorm keeps its statistics in trained stages too; its scale and shift train.
     """
@@ -155,13 +156,13 @@ def parameter_groups(
     backbone, spec, first
         As in `trained_parameters`.
     heads : nn.Module
-        What trains at `lr`.
+        Heads, which train at `lr`.
     lr, backbone_lr : float
-        Rates of the heads and of the last stage.
+        Learning rates of the heads and of the last stage.
     weight_decay : float
-        Of everything with two axes or more.
+        Weight decay of everything with two axes or more.
     layer_decay : float in (0, 1], optional
-        What the rate is multiplied with for each stage that lies behind [1]_.
+        Factor of the rate for each stage that lies behind [1]_.
 
     Returns
     -------
@@ -174,11 +175,23 @@ def parameter_groups(
        section 3.2, there with a factor of 1 / 2.6.
     """
     groups: dict[tuple[str, float, bool], list[nn.Parameter]] = {}
-    for parameter in heads.parameters():
-        groups.setdefault(("head", lr, parameter.dim() > 1), []).append(parameter)
     for _, parameter, depth in trained_parameters(backbone, spec, first):
         rate = backbone_lr * (layer_decay or 1.0) ** depth
         groups.setdefault(("backbone", rate, parameter.dim() > 1), []).append(parameter)
+    return head_groups(heads, lr, weight_decay) + _as_groups(groups, weight_decay)
+
+
+def head_groups(heads: nn.Module, lr: float, weight_decay: float) -> list[dict[str, Any]]:
+    """Group the parameters of heads, as `parameter_groups` does."""
+    groups: dict[tuple[str, float, bool], list[nn.Parameter]] = {}
+    for parameter in heads.parameters():
+        groups.setdefault(("head", lr, parameter.dim() > 1), []).append(parameter)
+    return _as_groups(groups, weight_decay)
+
+
+def _as_groups(
+    groups: dict[tuple[str, float, bool], list[nn.Parameter]], weight_decay: float
+) -> list[dict[str, Any]]:
     return [
         {
             "params": parameters,

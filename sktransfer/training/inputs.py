@@ -1,10 +1,10 @@
-"""The trunk: what does not train runs once an image, and the epochs use its stored output."""
+"""Inputs: what does not train runs once an image, and the epochs use its stored output."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -16,7 +16,9 @@ from sktransfer.features.store import open_store
 from sktransfer.features.taps import map_shapes
 from sktransfer.images import as_image_sequence
 from sktransfer.training.arrays import allocate
+from sktransfer.training.augmentation import resolve_augmentation
 from sktransfer.training.decoding import decode_images
+from sktransfer.training.freezing import first_trained_stage
 from sktransfer.training.network import can_resume
 from sktransfer.training.progress import progress_bar
 from sktransfer.training.serving import pooled_features
@@ -31,7 +33,9 @@ if TYPE_CHECKING:
     from sktransfer.training.augmentation import Augmentation
     from sktransfer.training.settings import TrainingSettings
 
-__all__ = ["Inputs", "choose_inputs", "compute_inputs"]
+__all__ = ["InputKind", "Inputs", "choose_inputs", "compute_inputs"]
+
+InputKind: TypeAlias = Literal["vectors", "maps", "pixels"]
 
 _STORED_AT_MOST = 2**29  # bytes of maps that go through a store in memory, so that vectors stay
 _AUGMENTED_AT_ONCE = 128
@@ -39,45 +43,51 @@ _AUGMENTED_AT_ONCE = 128
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """What the epochs train on.
+    """Inputs of a network for each image, from the place where its trained part begins.
 
     Parameters
     ----------
     kind : {"vectors", "maps", "pixels"}
         Pooled features of the last stage, maps of the last frozen stage, or decoded images.
+    reason : str
+        Reason for this kind, in words.
     views : list of ndarray of shape (n_images, ...)
         The values; several where each image has several augmented views.
+    augmentation : callable or None
+        Function that is applied to each batch of pixels.
     failed : list of int
         Rows of images that could not be read.
     """
 
-    kind: str
+    kind: InputKind
+    reason: str
     views: list[NDArray[Any]]
+    augmentation: Augmentation | None
     failed: list[int]
 
 
 def choose_inputs(
     spec: BackboneSpec, first: int, *, augments: bool, n_views: int | None
-) -> tuple[str, str]:
+) -> tuple[InputKind, str]:
     """Choose what is stored of each image, and say why.
 
     Parameters
     ----------
     spec : BackboneSpec
-        The network.
+        Description of the network.
     first : int
-        The first stage that trains.
+        First stage that trains.
     augments : bool
         Whether images are augmented.
     n_views : int or None
-        How many augmented views are stored; None draws new ones each epoch.
+        Number of augmented views that are stored; None draws new ones each epoch.
 
     Returns
     -------
     kind : {"vectors", "maps", "pixels"}
         See `Inputs`.
     reason : str
-        In words.
+        Reason, in words.
 
     Examples
     --------
@@ -100,114 +110,104 @@ def choose_inputs(
 
 
 def compute_inputs(
-    kind: str,
     images: ImageSequence,
     loaded: LoadedBackbone,
     preprocessing: Preprocessing,
-    first: int,
     settings: TrainingSettings,
-    estimator: Any,
-    *,
-    augmentation: Augmentation | None = None,
-    n_views: int | None = None,
-    generator: torch.Generator | None = None,
+    seed: int,
 ) -> Inputs:
     """Decode the images, and send them through the frozen stages if these are to run once.
 
     Parameters
     ----------
-    kind : {"vectors", "maps", "pixels"}
-        From `choose_inputs`.
     images : ImageSequence
-        What to train on.
+        Images to train on.
     loaded : LoadedBackbone
         The network with its weights.
     preprocessing : Preprocessing
-        What happens to an image first.
-    first : int
-        The first stage that trains.
+        Resize, crop and normalisation of an image.
     settings : TrainingSettings
-        Where and with how many threads.
-    estimator : object
-        With pooling, precision, cache, batch_size, on_error and verbose.
-    augmentation : callable, optional
-        Makes the views, if `n_views` says how many.
-    n_views : int, optional
-        How many.
-    generator : torch.Generator, optional
-        Decides the views.
+        Strategy, augmentation, and the settings of a run.
+    seed : int
+        Seed of stored views.
 
     Raises
     ------
     ImageDecodeError
         If an image cannot be read and `on_error` is "raise".
     """
-    views_of_pixels = kind == "pixels" or (augmentation is not None and n_views is not None)
-    if not views_of_pixels:
-        return _stored(kind, images, loaded, preprocessing, first, settings, estimator)
-    with progress_bar(len(images), estimator.verbose) as advance:
+    network, run, n_views = settings.network, settings.run, settings.n_views
+    first = first_trained_stage(network.strategy, network.n_trainable, loaded.spec)
+    augmentation = resolve_augmentation(settings.augmentation, trunk_is_frozen=first > 0)
+    kind, reason = choose_inputs(
+        loaded.spec, first, augments=augmentation is not None, n_views=n_views
+    )
+    trunk = _Trunk(kind, first, loaded, preprocessing, settings)
+    if kind != "pixels" and (augmentation is None or n_views is None):
+        stored, failed = trunk.run(images)
+        return Inputs(kind, reason, [stored], None, failed)
+    with progress_bar(len(images), run.verbose) as advance:
         pixels, failed = decode_images(
             images,
             preprocessing,
-            n_workers=settings.n_workers,
-            on_error=estimator.on_error,
+            n_workers=run.n_workers,
+            on_error=run.on_error,
             progress=advance,
         )
     if augmentation is None or n_views is None:
-        return Inputs(kind, [pixels], failed)
-    generator = generator if generator is not None else torch.Generator()
-    views = []
+        return Inputs(kind, reason, [pixels], augmentation, failed)
+    generator = torch.Generator().manual_seed(seed)
+    views: list[NDArray[Any]] = []
     for _ in range(n_views):
         view = _augmented(pixels, augmentation, generator)
         if kind != "pixels":
-            sequence = as_image_sequence(view)
-            stored = _stored(
-                kind, sequence, loaded, preprocessing, first, settings, estimator, use_store=False
-            )
-            view = stored.views[0]
+            view, _ = trunk.run(as_image_sequence(view), use_store=False)
         views.append(view)
-    return Inputs(kind, views, failed)
+    return Inputs(kind, reason, views, None, failed)
 
 
-def _stored(
-    kind: str,
-    images: ImageSequence,
-    loaded: LoadedBackbone,
-    preprocessing: Preprocessing,
-    first: int,
-    settings: TrainingSettings,
-    estimator: Any,
-    *,
-    use_store: bool = True,
-) -> Inputs:
-    """Run the frozen stages, or find what they gave before."""
-    if kind == "vectors":
-        found = pooled_features(
-            images, loaded, preprocessing, estimator.pooling, estimator, use_store=use_store
-        )
-        return Inputs(kind, [found.features], found.failed)
-    stage = loaded.spec.stages[first - 1]
-    shape = map_shapes(loaded, [stage.name], preprocessing.crop)[stage.name]
-    slots = (Slot(stage.name, "flatten", stage.modules[-1], math.prod(shape)),)
-    out = allocate((len(images), math.prod(shape)), np.float32)
-    in_memory = estimator.cache == "memory"
-    cache = (
-        None if not use_store or (in_memory and out.nbytes > _STORED_AT_MOST) else estimator.cache
-    )
-    engine = prepare(loaded, settings.device, estimator.precision, slots)
-    with progress_bar(len(images), estimator.verbose) as advance:
-        found = extract(
-            images,
-            plan_features(loaded, preprocessing, engine.precision, slots),
-            [engine],
-            open_store(cache),
-            batch_size=settings.batch_size,
-            n_workers=settings.n_workers,
-            on_error=estimator.on_error,
-            progress=advance,
-            out=out,
-        )
-    return Inputs(kind, [found.features.reshape(len(images), *shape)], found.failed)
+@dataclass(frozen=True, eq=False)
+class _Trunk:
+    """The frozen stages of a network."""
+
+    kind: InputKind
+    first: int
+    loaded: LoadedBackbone
+    preprocessing: Preprocessing
+    settings: TrainingSettings
+
+    def run(
+        self, images: ImageSequence, *, use_store: bool = True
+    ) -> tuple[NDArray[Any], list[int]]:
+        """Compute the output of the frozen stages, or find what it was before."""
+        if self.kind == "vectors":
+            pooling = self.settings.network.pooling
+            found = pooled_features(
+                images, self.loaded, self.preprocessing, pooling, self.settings.run,
+                use_store=use_store,
+            )  # fmt: skip
+            return found.features, found.failed
+        run = self.settings.run
+        stage = self.loaded.spec.stages[self.first - 1]
+        shape = map_shapes(self.loaded, [stage.name], self.preprocessing.crop)[stage.name]
+        slots = (Slot(stage.name, "flatten", stage.modules[-1], math.prod(shape)),)
+        out = allocate((len(images), math.prod(shape)), np.float32)
+        too_large = run.cache == "memory" and out.nbytes > _STORED_AT_MOST
+        cache = None if not use_store or too_large else run.cache
+        engine = prepare(self.loaded, self.settings.device, run.precision, slots)
+        with progress_bar(len(images), run.verbose) as advance:
+            found = extract(
+                images,
+                plan_features(self.loaded, self.preprocessing, engine.precision, slots),
+                [engine],
+                open_store(cache),
+                batch_size=self.settings.batch_size,
+                n_workers=run.n_workers,
+                on_error=run.on_error,
+                progress=advance,
+                out=out,
+            )
+        return found.features.reshape(len(images), *shape), found.failed
 
 
 def _augmented(

@@ -1,4 +1,4 @@
-"""The skorch net: half precision, weights of rows, and a stop when the loss is no number."""
+"""The loop: epochs of a skorch net over rows, until they are done or a callback ends them."""
 
 from __future__ import annotations
 
@@ -7,58 +7,87 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from skorch import NeuralNet
+from skorch.callbacks import EarlyStopping
 from skorch.helper import predefined_split
+from torch.utils.data import DataLoader
 
 from sktransfer.exceptions import TrainingError
 from sktransfer.features.heap import kept_heap
 from sktransfer.training.batches import Batches, n_batches
 from sktransfer.training.callbacks import Clipping, EpochRecord, KeepBest, Phases, RateSchedule
 from sktransfer.training.freezing import has_training_batchnorm, parameter_groups
-from sktransfer.training.losses import RowLoss, weighted_loss
+from sktransfer.training.targets import ClassTarget, RowLoss, weighted_loss
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
+    from sktransfer.randomness import RandomStream
     from sktransfer.training.augmentation import Augmentation
     from sktransfer.training.batches import TrainingRows
     from sktransfer.training.network import TransferNetwork
     from sktransfer.training.settings import TrainingSettings
+    from sktransfer.training.targets import Target
 
 __all__ = [
     "GroupedOptimizer",
     "TransferNet",
     "check_loss",
     "make_net",
-    "refuse_batches_of_one",
+    "own_callbacks",
+    "skorch_options",
     "train",
 ]
 
 
 class TransferNet(NeuralNet):  # type: ignore[misc] # skorch is untyped
-    """A net whose batches are a dictionary of inputs and weights, and targets.
+    """A net whose batches are a dictionary of inputs and weights, and encoded targets.
+
+    Its callbacks, its `predict` and its `score` see targets as the user passed them.
 
     Parameters
     ----------
     module : nn.Module
         The network.
+    target : Target
+        Encodes and decodes targets.
+    stream : RandomStream, optional
+        Random numbers of what draws while the network trains, such as dropout.
+    generator : torch.Generator, optional
+        Random numbers of order, augmentation and mixing.
     precision : {"float32", "bfloat16"}
-        What convolutions and matrix products compute in while it trains.
+        Number format of convolutions and matrix products while it trains.
     **params : dict
         See skorch's NeuralNet.
     """
 
-    def __init__(self, module: Any, *, precision: str = "float32", **params: Any) -> None:
+    def __init__(
+        self,
+        module: Any,
+        *,
+        target: Target | None = None,
+        stream: RandomStream | None = None,
+        generator: torch.Generator | None = None,
+        precision: str = "float32",
+        **params: Any,
+    ) -> None:
         super().__init__(module, **params)
+        self.target, self.stream, self.generator = target, stream, generator
         self.precision = precision
 
     def infer(self, x: Any, **fit_params: Any) -> Tensor:
         """Run the network in its precision."""
-        device = torch.device(self.device).type
-        with torch.autocast(device, torch.bfloat16, enabled=self.precision == "bfloat16"):
+        with self.autocast():
             scores: Tensor = super().infer(x, **fit_params)
         return scores
+
+    def autocast(self) -> Any:
+        """Return the context in which the network computes in its precision."""
+        device = torch.device(self.device).type
+        return torch.autocast(device, torch.bfloat16, enabled=self.precision == "bfloat16")
 
     def get_loss(
         self, y_pred: Tensor, y_true: Tensor, X: Any = None, training: bool = False
@@ -70,24 +99,120 @@ class TransferNet(NeuralNet):  # type: ignore[misc] # skorch is untyped
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Compute loss and gradients, and refuse a loss that is no number."""
-        step: dict[str, Any] = super().train_step_single(batch, **fit_params)
+        if self.stream is None:
+            step: dict[str, Any] = super().train_step_single(batch, **fit_params)
+        else:
+            self._set_training(True)
+            inputs, encoded = batch
+            with self.stream.lent():
+                scores = self.infer(inputs, **fit_params)
+                loss: Any = self.get_loss(scores, encoded, X=inputs, training=True)
+            loss.backward()
+            step = {"loss": loss, "y_pred": scores}
         rates = [group["lr"] for group in self.optimizer_.param_groups]
         check_loss(step["loss"].item(), len(self.history), max(rates))
         return step
 
-    def notify(self, method_name: str, **cb_kwargs: Any) -> None:
-        """Tell all callbacks, and end the training if one of them has asked for that."""
-        super().notify(method_name, **cb_kwargs)
-        if method_name == "on_epoch_end" and getattr(self, "stops_", False):
-            raise _Stop
+    def fit_loop(
+        self, X: Any, y: Any = None, epochs: int | None = None, **fit_params: Any
+    ) -> TransferNet:
+        """Run epochs until they are done, or `stops_` says that the training should end.
 
+        A Ctrl-C goes on to the caller; skorch's own early stopping, which raises the same
+        exception, ends the training as planned.
+        """
+        train_rows, valid_rows = self.get_split_datasets(X, y, **fit_params)
+        parts = {"dataset_train": train_rows, "dataset_valid": valid_rows}
+        batches = self.get_iterator(train_rows, training=True)
+        valid_batches = (
+            None if valid_rows is None else self.get_iterator(valid_rows, training=False)
+        )
+        self.stops_ = False
+        for _ in range(self.max_epochs if epochs is None else epochs):
+            self.notify("on_epoch_begin", **parts)
+            self.run_single_epoch(
+                batches, training=True, prefix="train", step_fn=self.train_step, **fit_params
+            )
+            self.validated_: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
+            self.run_single_epoch(
+                valid_batches,
+                training=False,
+                prefix="valid",
+                step_fn=self.validation_step,
+                **fit_params,
+            )
+            try:
+                self.notify("on_epoch_end", **parts)
+            except KeyboardInterrupt:
+                if not self._early_stopping_is_due():
+                    raise
+                self.stops_ = True
+            if self.stops_:
+                break
+        return self
 
-class _Stop(Exception):  # noqa: N818 - it ends a training as planned
-    """Ends the loop over epochs."""
+    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
+        """Return batches of rows of a training, or of whatever else a user passes to `predict`."""
+        if training or hasattr(dataset, "batch"):
+            return super().get_iterator(dataset, training=training)
+        return DataLoader(dataset, batch_size=self.batch_size)
+
+    def run_single_epoch(
+        self, iterator: Any, training: bool, prefix: str, step_fn: Any, **fit_params: Any
+    ) -> None:
+        """Run all batches; callbacks see the targets of a batch as the user passed them."""
+        if iterator is None:
+            return
+        n_run = 0
+        for batch in iterator:
+            self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch, **fit_params)
+            self.history.record_batch(f"{prefix}_loss", step["loss"].item())
+            self.history.record_batch(f"{prefix}_batch_size", len(batch[1]))
+            encoded = batch[1][: len(step["y_pred"])]
+            if not training:
+                scores = step["y_pred"].detach().float().cpu().numpy()
+                self.validated_.append((scores, encoded.cpu().numpy()))
+            shown = (batch[0], self._restored(encoded))
+            self.notify("on_batch_end", batch=shown, training=training, **step)
+            n_run += 1
+        self.history.record(f"{prefix}_batch_count", n_run)
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Predict targets as the user passed them."""
+        scores = self._scores(X)
+        return scores if self.target is None else self.target.decode(scores)
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Compute probabilities of classes; the scores, if targets are no classes."""
+        scores = self._scores(X)
+        return self.target.probabilities(scores) if isinstance(self.target, ClassTarget) else scores
+
+    def _scores(self, X: Any) -> NDArray[np.float64]:
+        scores: NDArray[np.float64] = self.forward(X, device="cpu").double().numpy()
+        return scores
+
+    def _restored(self, encoded: Tensor) -> Any:
+        return encoded if self.target is None else self.target.restore(encoded.cpu().numpy())
+
+    def _early_stopping_is_due(self) -> bool:
+        return any(
+            isinstance(callback, EarlyStopping)
+            and getattr(callback, "misses_", 0) >= callback.patience
+            for _, callback in self.callbacks_
+        )
 
 
 class GroupedOptimizer:
-    """Make an optimiser of groups that are already there, in place of skorch's own."""
+    """Make an optimiser of groups that are already there, in place of skorch's own.
+
+    Parameters
+    ----------
+    make : callable
+        Function from groups and `lr` to an optimiser.
+    groups : list of dict
+        Groups of parameters with their rates.
+    """
 
     def __init__(
         self, make: Callable[..., torch.optim.Optimizer], groups: list[dict[str, Any]]
@@ -121,61 +246,43 @@ def check_loss(loss: float, epoch: int, lr: float) -> None:
         )
 
 
-def refuse_batches_of_one(network: torch.nn.Module, n_rows: int, batch_size: int) -> None:
-    """Refuse batches of one image if a BatchNorm takes its statistics from them.
-
-    Raises
-    ------
-    ValueError
-        Saying what to change.
-    """
-    smallest = n_rows // n_batches(n_rows, batch_size)
-    if smallest < 2 and has_training_batchnorm(network.train()):
-        raise ValueError(
-            f"batch_size={batch_size} with {n_rows} rows to train on gives batches of one image, "
-            "from which BatchNorm in training mode cannot take statistics. Pass more images and a "
-            "batch_size of at least 2, or set freeze_batchnorm=True with a pre-trained network."
-        )
-
-
 def make_net(
     network: TransferNetwork,
     settings: TrainingSettings,
-    criterion: RowLoss,
+    target: Target,
+    stream: RandomStream,
     *,
     train_rows: TrainingRows,
     valid_rows: TrainingRows | None,
-    seed: int,
-    augmentation: Augmentation | None = None,
-    callbacks: Any = None,
-    net_params: Mapping[str, Any] | None = None,
-    verbose: int = 0,
+    augmentation: Augmentation | None,
+    generator: torch.Generator,
 ) -> TransferNet:
     """Build and initialise the skorch net that trains a network.
 
     Parameters
     ----------
     network : TransferNetwork
-        Is trained in place.
+        The network, which is trained in place.
     settings : TrainingSettings
-        How.
-    criterion : RowLoss
-        The loss.
+        Rates, epochs, schedule, and the user's callbacks and parameters of skorch.
+    target : Target
+        The loss, and how targets are encoded.
+    stream : RandomStream
+        Random numbers of what draws while the network trains.
     train_rows, valid_rows : TrainingRows, or None for no validation
         The data.
-    seed : int
-        Of order, augmentation and mixing.
-    augmentation : callable, optional
-        Of each training batch of pixels.
-    callbacks : list, optional
-        Of skorch, after our own.
-    net_params : mapping, optional
-        Parameters of skorch's NeuralNet, which win over ours.
-    verbose : int
-        1 prints skorch's table of epochs.
+    augmentation : callable or None
+        Function that is applied to each training batch of pixels.
+    generator : torch.Generator
+        Random numbers of order, augmentation and mixing.
+
+    Raises
+    ------
+    ValueError
+        If batches of one image would go into a BatchNorm that trains.
     """
     network.to(settings.device).to(memory_format=torch.channels_last)
-    refuse_batches_of_one(network, len(train_rows), settings.batch_size)
+    _refuse_batches_of_one(network, len(train_rows), settings.batch_size)
     groups = parameter_groups(
         network.backbone,
         network.spec,
@@ -186,10 +293,74 @@ def make_net(
         weight_decay=settings.weight_decay,
         layer_decay=settings.layer_decay,
     )
-    given = dict(net_params or {})
-    own = _own_callbacks(network, settings, criterion.kind, len(train_rows), given)
+    n_steps = n_batches(len(train_rows), settings.batch_size)
+    own = own_callbacks(settings, network.first_trained, n_steps)
+    if settings.max_grad_norm is not None:
+        own.append(("clipping", Clipping(settings.max_grad_norm)))
+    options = skorch_options(settings, own, groups, valid_rows)
+    options |= {"criterion": RowLoss(target), "iterator_train": Batches}
+    if "iterator_train" not in settings.net_params:
+        options |= {
+            "iterator_train__shuffle": True,
+            "iterator_train__generator": generator,
+            "iterator_train__augmentation": augmentation,
+            "iterator_train__mixup": settings.mixup,
+            "iterator_train__device": settings.device,
+        }
+    options |= dict(settings.net_params)
+    net = TransferNet(network, target=target, stream=stream, generator=generator, **options)
+    net.initialize()
+    return net
+
+
+def own_callbacks(
+    settings: TrainingSettings, first_trained: int, n_steps: int
+) -> list[tuple[str, Any]]:
+    """Make the callbacks that every training has.
+
+    Parameters
+    ----------
+    settings : TrainingSettings
+        Epochs, schedule and early stopping.
+    first_trained : int
+        First stage that trains.
+    n_steps : int
+        Steps of an epoch.
+    """
+    own: list[tuple[str, Any]] = [
+        ("phases", Phases(settings.warmup_epochs, first_trained)),
+        ("epoch_record", EpochRecord()),
+    ]
+    if settings.schedule != "constant" and "optimizer" not in settings.net_params:
+        start = settings.warmup_epochs * n_steps
+        schedule = RateSchedule(settings.schedule, settings.max_epochs * n_steps, start)
+        own.append(("rate_schedule", schedule))
+    if settings.patience is not None:
+        own.append(("keep_best", KeepBest(settings.patience, settings.warmup_epochs)))
+    return own
+
+
+def skorch_options(
+    settings: TrainingSettings,
+    own: list[tuple[str, Any]],
+    groups: list[dict[str, Any]],
+    valid_rows: TrainingRows | None,
+) -> dict[str, Any]:
+    """Gather the parameters of skorch's NeuralNet that every training has.
+
+    Parameters
+    ----------
+    settings : TrainingSettings
+        Rates, epochs, device, and the user's callbacks.
+    own : list of (str, Callback)
+        Callbacks that come before those of the user.
+    groups : list of dict
+        Groups of parameters with their rates.
+    valid_rows : TrainingRows or None
+        Rows that are held back.
+    """
+    callbacks = settings.callbacks
     options: dict[str, Any] = {
-        "criterion": criterion,
         "optimizer": GroupedOptimizer(settings.make_optimizer, groups),
         "lr": settings.lr,
         "max_epochs": settings.max_epochs,
@@ -198,83 +369,45 @@ def make_net(
         "callbacks": callbacks if isinstance(callbacks, str) else [*own, *(callbacks or [])],
         "device": str(settings.device),
         "precision": settings.precision,
-        "verbose": verbose,
-        "iterator_train": Batches,
+        "verbose": settings.run.verbose,
         "iterator_valid": Batches,
     }
-    if not verbose and callbacks != "disable":
+    if not settings.run.verbose and callbacks != "disable":
         options["callbacks__print_log"] = None  # it would lay out its table in vain
-    if "iterator_train" not in given:
-        options |= {
-            "iterator_train__shuffle": True,
-            "iterator_train__generator": torch.Generator().manual_seed(seed),
-            "iterator_train__augmentation": augmentation,
-            "iterator_train__mixup": settings.mixup,
-            "iterator_train__device": settings.device,
-        }
-    net = TransferNet(network, **(options | given))
-    net.initialize()
-    return net
+    return options
 
 
-def train(net: TransferNet, rows: TrainingRows, epochs: int | None = None) -> None:
+def train(net: TransferNet, rows: Any, epochs: int | None = None) -> None:
     """Run the epochs of a net, until one of its callbacks ends them.
 
     Parameters
     ----------
     net : TransferNet
-        Initialised.
-    rows : TrainingRows
-        To train on.
+        Initialised net.
+    rows : sized
+        Rows to train on.
     epochs : int, optional
-        None means the net's `max_epochs`.
+        Number of epochs; None means the net's `max_epochs`.
 
     Raises
     ------
     TrainingError
         If the loss is no number.
     """
-    net.stops_ = False
     net.notify("on_train_begin", X=rows, y=None)
-    try:
-        with kept_heap():
-            net.fit_loop(rows, epochs=epochs)
-    except _Stop:
-        pass
-    except KeyboardInterrupt as stop:  # skorch's own early stopping; a user's Ctrl-C goes on
-        if not _comes_from_callback(stop):
-            raise
+    with kept_heap():
+        net.fit_loop(rows, epochs=epochs)
     net.notify("on_train_end", X=rows, y=None)
     net.train_split = None  # which would keep the images of the training alive
+    net.validated_ = []
 
 
-def _own_callbacks(
-    network: TransferNetwork,
-    settings: TrainingSettings,
-    kind: str,
-    n_rows: int,
-    given: Mapping[str, Any],
-) -> list[tuple[str, Any]]:
-    own: list[tuple[str, Any]] = [
-        ("phases", Phases(settings.warmup_epochs, network.first_trained)),
-        ("epoch_record", EpochRecord(kind)),
-    ]
-    n_steps = n_batches(n_rows, given.get("batch_size", settings.batch_size))
-    if settings.schedule != "constant" and "optimizer" not in given:
-        epochs = given.get("max_epochs", settings.max_epochs)
-        start = settings.warmup_epochs * n_steps
-        own.append(("rate_schedule", RateSchedule(settings.schedule, epochs * n_steps, start)))
-    if settings.max_grad_norm is not None:
-        own.append(("clipping", Clipping(settings.max_grad_norm)))
-    if settings.patience is not None:
-        own.append(("keep_best", KeepBest(settings.patience, settings.warmup_epochs)))
-    return own
-
-
-def _comes_from_callback(stop: BaseException) -> bool:
-    """Tell whether an exception was raised by a callback of skorch, and not by the keyboard."""
-    trace = stop.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    name = "" if trace is None else trace.tb_frame.f_globals.get("__name__", "")
-    return str(name).startswith("skorch.callbacks")
+def _refuse_batches_of_one(network: torch.nn.Module, n_rows: int, batch_size: int) -> None:
+    """Refuse batches of one image if a BatchNorm takes its statistics from them."""
+    smallest = n_rows // n_batches(n_rows, batch_size)
+    if smallest < 2 and has_training_batchnorm(network.train()):
+        raise ValueError(
+            f"batch_size={batch_size} with {n_rows} rows to train on gives batches of one image, "
+            "from which BatchNorm in training mode cannot take statistics. Pass more images and a "
+            "batch_size of at least 2, or set freeze_batchnorm=True with a pre-trained network."
+        )

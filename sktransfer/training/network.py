@@ -25,19 +25,19 @@ class TransferNetwork(nn.Module):
     Parameters
     ----------
     backbone : nn.Module
-        Of its own: it is trained. Runs up to its last stage as its own `forward` says.
+        The network's own copy, which is trained.
     spec : BackboneSpec
-        What it is.
+        Description of the backbone.
     preprocessing : Preprocessing
-        Whose normalisation is applied to pixels.
+        Normalisation of pixels.
     pooling : str
-        How the last map is pooled.
+        Pooling of the last map.
     head : nn.Module
-        From standardised features (batch, features) to (batch, scores); computes in float32.
+        Map from standardised features (batch, features) to (batch, scores), in float32.
     n_features : int
         Width of the features.
     first_trained : int
-        The first stage that trains; ``len(spec.stages)`` if none does.
+        First stage that trains; ``len(spec.stages)`` if none does.
     freeze_batchnorm : bool
         Whether BatchNorm of the backbone keeps its statistics wherever it is.
 
@@ -107,27 +107,45 @@ class TransferNetwork(nn.Module):
         """
         if inputs.dim() == 2:
             return inputs
-        output = self._output(inputs)
-        with torch.autocast(output.device.type, enabled=False):
-            return pool_map(as_map(output, self.spec).float(), self.pooling)
+        if inputs.dtype == torch.uint8:
+            return self.pooled(self.map_of_pixels(inputs))
+        return self.pooled(self.map_of_map(inputs))
 
-    def forward(self, inputs: Tensor, weight: Tensor | None = None) -> Tensor:  # noqa: ARG002
-        """Compute scores (batch, scores), float32; `weight` is for the loss."""
-        features = self.features(inputs)
+    def map_of_pixels(self, pixels: Tensor) -> Tensor:
+        """Run the backbone on pixels (batch, height, width, 3), uint8, to its last map."""
+        return self.map_of_images(self.normalized(pixels))
+
+    def map_of_images(self, images: Tensor) -> Tensor:
+        """Run the backbone on normalised images (batch, 3, height, width) to its last map."""
+        found: list[Tensor] = []
+        taps = {self.spec.stages[-1].modules[-1]: found.append}
+        run_tapped(self.backbone, images, taps)
+        return as_map(found[0], self.spec)
+
+    def map_of_map(self, feature_map: Tensor) -> Tensor:
+        """Run what is left of the backbone after the map of the last frozen stage."""
+        tail = self.spec.sequence(self.backbone, start=self.resumes_at)
+        output: Tensor = tail(_from_map(feature_map, self.spec))
+        return as_map(output, self.spec)
+
+    def pooled(self, feature_map: Tensor) -> Tensor:
+        """Pool the last map to features (batch, features), float32."""
+        with torch.autocast(feature_map.device.type, enabled=False):
+            return pool_map(feature_map.float(), self.pooling)
+
+    def normalized(self, pixels: Tensor) -> Tensor:
+        """Normalise pixels (batch, height, width, 3), uint8, as the weights were trained."""
+        return self.preprocessing.normalize(pixels)
+
+    def scores(self, features: Tensor) -> Tensor:
+        """Compute scores (batch, scores), float32, from pooled features."""
         with torch.autocast(features.device.type, enabled=False):
             scores: Tensor = self.head(self.standardize(features.float()))
         return scores
 
-    def _output(self, inputs: Tensor) -> Tensor:
-        """Run the backbone, or what is left of it, to the end of its last stage."""
-        if inputs.dtype != torch.uint8:
-            tail = self.spec.sequence(self.backbone, start=self.resumes_at)
-            output: Tensor = tail(_from_map(inputs, self.spec))
-            return output
-        found: list[Tensor] = []
-        taps = {self.spec.stages[-1].modules[-1]: found.append}
-        run_tapped(self.backbone, self.preprocessing.normalize(inputs), taps)
-        return found[0]
+    def forward(self, inputs: Tensor, weight: Tensor | None = None) -> Tensor:  # noqa: ARG002
+        """Compute scores from any of the kinds of inputs; `weight` is for the loss."""
+        return self.scores(self.features(inputs))
 
 
 def can_resume(spec: BackboneSpec) -> bool:

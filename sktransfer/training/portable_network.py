@@ -13,6 +13,7 @@ from torch import nn
 from sktransfer.backbones.registry import WeightsSource, get_backbone
 from sktransfer.backbones.weights import LoadedBackbone, finished
 from sktransfer.exceptions import WeightsError, WeightsMismatchError
+from sktransfer.randomness import seeded
 from sktransfer.training.heads import make_head
 from sktransfer.training.network import TransferNetwork
 from sktransfer.training.serving import TUNED
@@ -40,13 +41,13 @@ class TrainedNetwork:
     network : TransferNetwork
         Trained in place by others, who then call `changed`.
     loaded : LoadedBackbone
-        What its backbone is a copy of.
+        Backbone of which the network's is a copy.
     backbone : str, nn.Module, callable or BackboneSpec
-        What was asked for.
+        Backbone that was asked for.
     head : str or callable
         See `heads.make_head`.
     widths : tuple of int
-        Of the features and of the scores.
+        Numbers of the features and of the scores.
     """
 
     def __init__(
@@ -101,6 +102,19 @@ class TrainedNetwork:
         """Number of features and of scores."""
         return self._widths
 
+    def copy(self) -> TrainedNetwork:
+        """Return a copy whose network can be trained while this one stays as it is."""
+        other = copy.copy(self)
+        other._network = copy.deepcopy(self.network)
+        return other
+
+    def with_network(self, network: TransferNetwork) -> TrainedNetwork:
+        """Return the same with another network of the same kind in it."""
+        other = copy.copy(self)
+        other._network, other._preprocessing = network, network.preprocessing
+        other.changed(backbone=True)
+        return other
+
     def changed(self, *, backbone: bool) -> None:
         """Note that the weights of the head, and perhaps of the backbone, are no longer the same."""
         self._serving_head = None
@@ -154,7 +168,7 @@ class TrainedNetwork:
         spec = get_backbone(self._backbone)
         source = spec.weights.get(self._weights)
         build = (source.build if source is not None else None) or spec.build
-        with torch.random.fork_rng(devices=[]):
+        with seeded(0):
             network = TransferNetwork(
                 build().float(),
                 spec,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sktransfer.features.device import resolve_devices, resolve_workers
+from sktransfer.features.device import resolve_devices
 from sktransfer.features.engine import replicas
 from sktransfer.features.extraction import Extraction, extract
 from sktransfer.features.plan import plan_features
@@ -14,6 +14,7 @@ from sktransfer.training.progress import progress_bar
 
 if TYPE_CHECKING:
     from sktransfer.backbones.weights import LoadedBackbone
+    from sktransfer.features.run_parameters import RunSettings
     from sktransfer.images.sequences import ImageSequence
     from sktransfer.preprocessing import Preprocessing
 
@@ -33,7 +34,7 @@ def pooled_features(
     loaded: LoadedBackbone,
     preprocessing: Preprocessing,
     pooling: str,
-    estimator: Any,
+    run: RunSettings,
     *,
     use_store: bool = True,
 ) -> Extraction:
@@ -52,8 +53,8 @@ def pooled_features(
         What happens to an image first.
     pooling : str
         How the last map is pooled.
-    estimator : object
-        With device, precision, cache, batch_size, num_workers, on_error and verbose.
+    run : RunSettings
+        How images are sent through the network.
     use_store : bool, default=True
         False for images that will not be seen again.
 
@@ -62,22 +63,22 @@ def pooled_features(
     ImageDecodeError
         If an image cannot be read and `on_error` is "raise".
     """
-    cache = estimator.cache if use_store else None
+    cache = run.cache if use_store else None
     slots = resolve_slots(loaded, None, pooling, preprocessing.crop)
     tuned = is_tuned(loaded)
     store = open_store("memory" if tuned and cache is not None else cache)
     kept = slots if tuned or store is None else kept_slots(loaded.spec, slots)
-    devices = resolve_devices(estimator.device)
-    engines = replicas(loaded, devices, estimator.precision, kept)
+    devices = resolve_devices(run.device)
+    engines = replicas(loaded, devices, run.precision, kept)
     plan = plan_features(loaded, preprocessing, engines[0].precision, slots)
-    with progress_bar(len(images), estimator.verbose) as advance:
+    with progress_bar(len(images), run.verbose) as advance:
         return extract(
             images,
             plan,
             engines,
             store,
-            batch_size=estimator.batch_size,
-            n_workers=resolve_workers(estimator.num_workers),
-            on_error=estimator.on_error,
+            batch_size=run.batch_size,
+            n_workers=run.n_workers,
+            on_error=run.on_error,
             progress=advance,
         )

@@ -1,31 +1,90 @@
-"""The parameters of a training, checked and resolved."""
+"""The parameters of a training, resolved: what `fit` reads instead of the estimator."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
-from sktransfer.features.device import candidate_precisions, resolve_device, resolve_workers
-from sktransfer.features.pooling import check_pooling
-from sktransfer.parameters import check_choice, check_integer
-from sktransfer.training.heads import check_head
-from sktransfer.training.schedule import SCHEDULES
+from sktransfer.features.device import candidate_precisions, resolve_device
+from sktransfer.parameters import check_choice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-__all__ = ["OPTIMIZERS", "TrainingSettings", "check_number", "read_settings"]
+    from torch import nn
 
-OPTIMIZERS = ("adamw", "adam", "sgd")
+    from sktransfer.features.run_parameters import RunSettings
+    from sktransfer.images import ImageShape
+    from sktransfer.training.parameters import TrainingParameters
+
+__all__ = ["OPTIMIZERS", "NetworkSettings", "TrainingSettings", "training_settings"]
+
+OPTIMIZERS: Final = ("adamw", "adam", "sgd")
 """The optimisers that have a name."""
 
-_MOST_HELD_OUT = 0.9
-_BACKBONE_SHARE = 0.1  # of `lr`: the head starts from nothing, the backbone close to its goal
+_BACKBONE_SHARE: Final = (
+    0.1  # of `lr`: the head starts from nothing, the backbone close to its goal
+)
+
+# Parameters of skorch's NeuralNet that have a parameter of ours behind them.
+_OURS: Final = {
+    "lr": "lr",
+    "optimizer__lr": "lr",
+    "optimizer__weight_decay": "weight_decay",
+    "max_epochs": "max_epochs",
+    "batch_size": "batch_size",
+}
+_WITHOUT_EFFECT: Final = (
+    "module",
+    "optimizer__param_groups",
+    "train_split",
+    "predict_nonlinearity",
+)
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """What a network is made of, and which part of it trains.
+
+    Parameters
+    ----------
+    backbone : str, nn.Module, callable or BackboneSpec
+        Backbone that was asked for.
+    weights : str or path
+        Weights that were asked for.
+    strategy : {"scratch", "full", "frozen", "partial"}
+        Strategy of transfer.
+    n_trainable : int
+        Number of stages that train with "partial".
+    head : str or callable
+        Head that was asked for, see `heads.make_head`.
+    pooling : str
+        Pooling of the last map.
+    image_size : int or None
+        Side of the input in pixels.
+    image_shape : tuple of int, "row" or None
+        Layout of flattened rows.
+    freeze_batchnorm : bool
+        Whether BatchNorm keeps its statistics in stages that train.
+    """
+
+    backbone: Any
+    weights: Any
+    strategy: str
+    n_trainable: int
+    head: str | Callable[[int, int], nn.Module]
+    pooling: str
+    image_size: int | None
+    image_shape: ImageShape
+    freeze_batchnorm: bool
+
+    @property
+    def from_scratch(self) -> bool:
+        """Whether the backbone starts from random weights, like the head."""
+        return self.strategy == "scratch"
 
 
 @dataclass(frozen=True)
@@ -34,36 +93,48 @@ class TrainingSettings:
 
     Parameters
     ----------
+    network : NetworkSettings
+        What is trained.
+    run : RunSettings
+        How images are sent through what is frozen.
     max_epochs, warmup_epochs : int
         Passes in all, and those at the start in which the head trains alone.
     lr, backbone_lr : float
-        Rates of the head and of the backbone's last stage.
+        Learning rates of the head and of the backbone's last stage.
     make_optimizer : callable
-        From groups of parameters, and `lr` for those that name none, to an optimiser.
+        Function from groups of parameters, and `lr` for those that name none, to an optimiser.
     weight_decay : float
-        Of the optimiser.
+        Weight decay of the optimiser.
     layer_decay : float or None
-        What rates are multiplied with from stage to stage, towards the input.
+        Factor of the rates from stage to stage, towards the input.
     max_grad_norm : float or None
-        Longer gradients are scaled down to this length.
+        Length to which longer gradients are scaled down.
     schedule : {"cosine", "constant"}
         See `schedule`.
     batch_size : int
-        The most rows in a batch.
+        Largest number of rows in a batch.
     patience : int or None
         Epochs without a better validation loss before training stops; None for no early stopping.
     validation_fraction : float
         Part of the rows that is held back.
+    augmentation : str, callable or None
+        Augmentation that was asked for.
+    n_views : int or None
+        Number of stored views of an image.
     mixup : float
         See `batches.mix_up`.
     device : torch.device
-        Where the network trains.
+        Device on which the network trains.
     precision : {"float32", "bfloat16"}
-        What convolutions and matrix products compute in while it trains.
-    n_workers : int
-        Threads that decode.
+        Number format of convolutions and matrix products while it trains.
+    callbacks : list, "disable" or None
+        The user's callbacks of skorch.
+    net_params : dict
+        The user's parameters of skorch's NeuralNet, without those that are in a field above.
     """
 
+    network: NetworkSettings
+    run: RunSettings
     max_epochs: int
     warmup_epochs: int
     lr: float
@@ -76,136 +147,105 @@ class TrainingSettings:
     batch_size: int
     patience: int | None
     validation_fraction: float
+    augmentation: Any
+    n_views: int | None
     mixup: float
     device: torch.device
     precision: str
-    n_workers: int
+    callbacks: Any
+    net_params: Mapping[str, Any]
+
+    def for_one_epoch(self) -> TrainingSettings:
+        """Return the settings of an epoch more: constant rates, all at once, nothing held back."""
+        return replace(self, schedule="constant", warmup_epochs=0, patience=None)
 
 
-def read_settings(estimator: Any, *, from_scratch: bool) -> TrainingSettings:
-    """Check the training parameters of an estimator.
+def training_settings(
+    parameters: TrainingParameters, *, mixup: float = 0.0, backbone_is_new: bool | None = None
+) -> TrainingSettings:
+    """Resolve parameters that have been checked.
 
     Parameters
     ----------
-    estimator : object
-        With the parameters of `FineTuneClassifier` as attributes.
-    from_scratch : bool
-        Whether the backbone starts from nothing, like the head, so that its rate is `lr`.
+    parameters : TrainingParameters
+        Parameters of an estimator.
+    mixup : float, default=0.0
+        Exponent of `batches.mix_up`.
+    backbone_is_new : bool, optional
+        Whether the backbone starts from nothing, like the head, so that its rate is `lr`. None asks
+        the strategy.
 
     Raises
     ------
     ValueError, TypeError
-        If one cannot be used.
+        If parameters do not fit each other, or one of `net_params` could have no effect.
     """
-    pooling = estimator.pooling
-    if not isinstance(pooling, str):
-        raise TypeError(
-            f"pooling={pooling!r} is a {type(pooling).__name__}. Pass one of 'avg', "
-            "'max', 'avgmax', 'gem' and 'flatten'."
-        )
-    check_pooling(pooling)
-    check_head(estimator.head)
-    check_choice("on_error", estimator.on_error, ("raise", "warn", "nan"))
-    check_choice("schedule", estimator.schedule, SCHEDULES)
-    if estimator.image_size is not None:
-        check_integer("image_size", estimator.image_size, 1, "the side of the input in pixels")
-    max_epochs = check_integer("max_epochs", estimator.max_epochs, 1, "passes over the images")
-    warmup = check_integer(
-        "warmup_epochs", estimator.warmup_epochs, 0, "passes in which the head trains alone"
+    network = NetworkSettings(
+        parameters.backbone,
+        parameters.weights,
+        parameters.strategy,
+        parameters.n_trainable,
+        parameters.head,
+        parameters.pooling,
+        parameters.image_size,
+        parameters.image_shape,
+        bool(parameters.freeze_batchnorm),
     )
-    if warmup >= max_epochs and warmup > 0:
+    own, net_params = _split_net_params(parameters.net_params)
+    lr = float(own.get("lr", parameters.lr))
+    max_epochs = int(own.get("max_epochs", parameters.max_epochs))
+    if parameters.warmup_epochs >= max_epochs and parameters.warmup_epochs > 0:
         raise ValueError(
-            f"warmup_epochs={warmup} leaves nothing of max_epochs={max_epochs}, which counts all "
-            "passes. Raise max_epochs, or set strategy='frozen'."
+            f"warmup_epochs={parameters.warmup_epochs} leaves nothing of max_epochs={max_epochs}, "
+            "which counts all passes. Raise max_epochs, or set strategy='frozen'."
         )
-    lr = check_number("lr", estimator.lr, 0, math.inf, "the rate of the head")
-    share = 1.0 if from_scratch else _BACKBONE_SHARE
-    backbone_lr = _optional(
-        "backbone_lr", estimator.backbone_lr, 0, math.inf, "the backbone's rate"
-    )
-    early_stopping = bool(estimator.early_stopping)
-    patience = check_integer("patience", estimator.patience, 1, "epochs without a better loss")
-    device = resolve_device(estimator.device)
-    weight_decay = check_number(
-        "weight_decay", estimator.weight_decay, 0, math.inf, "of the optimiser", closed=True
-    )
+    is_new = network.from_scratch if backbone_is_new is None else backbone_is_new
+    share = 1.0 if is_new else _BACKBONE_SHARE
+    device = resolve_device(parameters.device)
     return TrainingSettings(
+        network=network,
+        run=parameters.run_settings(),
         max_epochs=max_epochs,
-        warmup_epochs=0 if from_scratch else warmup,
+        warmup_epochs=0 if is_new else parameters.warmup_epochs,
         lr=lr,
-        backbone_lr=lr * share if backbone_lr is None else backbone_lr,
-        make_optimizer=_optimizer(estimator.optimizer, device),
-        weight_decay=weight_decay,
-        layer_decay=_optional(
-            "layer_decay", estimator.layer_decay, 0, 1, "the factor from stage to stage"
-        ),
-        max_grad_norm=_optional(
-            "max_grad_norm", estimator.max_grad_norm, 0, math.inf, "the longest gradient"
-        ),
-        schedule=estimator.schedule,
-        batch_size=check_integer("batch_size", estimator.batch_size, 1, "images in a step"),
-        patience=patience if early_stopping else None,
-        validation_fraction=check_number(
-            "validation_fraction",
-            estimator.validation_fraction,
-            0,
-            _MOST_HELD_OUT,
-            "the part held back",
-        ),
-        mixup=check_number("mixup", estimator.mixup, 0, math.inf, "0 mixes nothing", closed=True),
+        backbone_lr=lr * share if parameters.backbone_lr is None else parameters.backbone_lr,
+        make_optimizer=_optimizer(parameters.optimizer, device),
+        weight_decay=float(own.get("weight_decay", parameters.weight_decay)),
+        layer_decay=parameters.layer_decay,
+        max_grad_norm=parameters.max_grad_norm,
+        schedule=parameters.schedule,
+        batch_size=int(own.get("batch_size", parameters.batch_size)),
+        patience=parameters.patience if parameters.early_stopping else None,
+        validation_fraction=float(parameters.validation_fraction),
+        augmentation=parameters.augmentation,
+        n_views=parameters.n_views,
+        mixup=float(mixup),
         device=device,
-        precision=_training_precision(estimator.precision, device),
-        n_workers=resolve_workers(estimator.num_workers),
+        precision=_training_precision(parameters.precision, device),
+        callbacks=parameters.callbacks,
+        net_params=net_params,
     )
 
 
-def check_number(
-    name: str, value: Any, low: float, high: float, meaning: str, *, closed: bool = False
-) -> float:
-    """Refuse what is no number between two others, and return it as a float.
-
-    Parameters
-    ----------
-    name : str
-        Of the parameter.
-    value : object
-        What was given.
-    low, high : float
-        Bounds. `high` itself is possible if it is finite and not the bound of a fraction.
-    meaning : str
-        What the number is.
-    closed : bool, default=False
-        Whether `low` itself is possible.
-
-    Raises
-    ------
-    TypeError
-        If it is no number.
-    ValueError
-        If it is out of bounds.
-
-    Examples
-    --------
-    >>> check_number("lr", -1, 0, math.inf, "the rate of the head")
-    Traceback (most recent call last):
-    ValueError: lr=-1 must be more than 0: the rate of the head.
-    """
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name}={value!r} must be a number: {meaning}.")
-    number = float(value)
-    if not (number >= low if closed else number > low) or not number <= high or number == math.inf:
-        least = f"at least {low:g}" if closed else f"more than {low:g}"
-        most = "" if high == math.inf else f" and at most {high:g}"
-        raise ValueError(f"{name}={value!r} must be {least}{most}: {meaning}.")
-    return number
-
-
-def _optional(name: str, value: Any, low: float, high: float, meaning: str) -> float | None:
-    return None if value is None else check_number(name, value, low, high, meaning)
+def _split_net_params(
+    net_params: Mapping[str, Any] | None,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Set apart what has a parameter of ours, and refuse what could have no effect."""
+    given = dict(net_params or {})
+    without_effect = [name for name in given if name.split("__")[0] == "module"]
+    without_effect += [name for name in given if name in _WITHOUT_EFFECT]
+    if without_effect:
+        raise ValueError(
+            f"net_params={{{without_effect[0]!r}: ...}} could have no effect: the network, its groups "
+            "of parameters, the validation part and what becomes of scores are the estimator's. "
+            "Use its own parameters, such as head, lr, layer_decay and validation_fraction."
+        )
+    own = {_OURS[name]: value for name, value in given.items() if name in _OURS}
+    return own, {name: value for name, value in given.items() if name not in _OURS}
 
 
 def _optimizer(optimizer: Any, device: torch.device) -> Callable[..., torch.optim.Optimizer]:
-    """Find what makes an optimiser of groups, all of which name their rate and decay."""
+    """Return what makes an optimiser of groups, all of which name their rate and decay."""
     if isinstance(optimizer, str):
         check_choice("optimizer", optimizer, OPTIMIZERS)
         if optimizer == "sgd":
@@ -222,8 +262,6 @@ def _optimizer(optimizer: Any, device: torch.device) -> Callable[..., torch.opti
 
 def _training_precision(precision: str, device: torch.device) -> str:
     """Choose bfloat16 where it is native; float16 has too few exponents for gradients."""
-    candidates = candidate_precisions(precision, device)
     if precision in ("float32", "bfloat16"):
         return precision
-    native = candidate_precisions("auto", device)
-    return "bfloat16" if "bfloat16" in native and candidates else "float32"
+    return "bfloat16" if "bfloat16" in candidate_precisions("auto", device) else "float32"

@@ -1,19 +1,22 @@
-"""Continuing: what a later fit of the same network may change, and what has to stay."""
+"""A warm start: what a later fit of the same network may change, and what has to stay."""
 
 from __future__ import annotations
 
+import copy
 import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sktransfer.features.plan import input_preprocessing
-from sktransfer.features.taps import resolve_slots
+from sktransfer.training.build import feature_width
 
 if TYPE_CHECKING:
     from sktransfer.backbones.weights import LoadedBackbone
     from sktransfer.preprocessing import Preprocessing
+    from sktransfer.training.loop import TransferNet
+    from sktransfer.training.settings import NetworkSettings
 
-__all__ = ["Origin"]
+__all__ = ["Origin", "go_on"]
 
 _KEPT = ("backbone", "weights", "head", "pooling")
 
@@ -25,34 +28,34 @@ class Origin:
     Parameters
     ----------
     parameters : dict of str
-        Those of the estimator that cannot change afterwards.
+        Parameters of the estimator that cannot change afterwards.
     preprocessing : Preprocessing
-        Of the weights, before the estimator's size and layout of images.
+        Preprocessing of the weights, before the estimator's size and layout of images.
     """
 
     parameters: dict[str, Any]
     preprocessing: Preprocessing
 
     @classmethod
-    def of(cls, estimator: Any, loaded: LoadedBackbone) -> Origin:
-        """Note what an estimator makes its network of."""
-        return cls({name: getattr(estimator, name) for name in _KEPT}, loaded.preprocessing)
+    def of(cls, settings: NetworkSettings, loaded: LoadedBackbone) -> Origin:
+        """Note what a network is made of."""
+        return cls({name: getattr(settings, name) for name in _KEPT}, loaded.preprocessing)
 
-    def input_of(self, estimator: Any) -> Preprocessing:
-        """Say what happens to an image, by the parameters as they are now."""
-        return input_preprocessing(self.preprocessing, estimator.image_size, estimator.image_shape)
+    def input_of(self, settings: NetworkSettings) -> Preprocessing:
+        """Return the preprocessing of an image by the parameters as they are now."""
+        return input_preprocessing(self.preprocessing, settings.image_size, settings.image_shape)
 
-    def check(self, estimator: Any, loaded: LoadedBackbone, n_features: int) -> None:
+    def check(self, settings: NetworkSettings, loaded: LoadedBackbone, n_features: int) -> None:
         """See that the network can go on with the parameters as they are now.
 
         Parameters
         ----------
-        estimator : object
-            With the parameters of `FineTuneClassifier`.
+        settings : NetworkSettings
+            Parameters as they are now.
         loaded : LoadedBackbone
-            Its network.
+            The network's backbone.
         n_features : int
-            What the head takes.
+            Number of features that the head takes.
 
         Raises
         ------
@@ -60,21 +63,39 @@ class Origin:
             If a parameter says that it should be another network.
         """
         for name, before in self.parameters.items():
-            now = getattr(estimator, name)
+            now = getattr(settings, name)
             if now is not before and now != before:
                 raise ValueError(
                     f"{name}={_short(now)} is not what the network was made with, "
                     f"{name}={_short(before)}, and "
                     "this fit goes on with that network. Set it back, or fit a clone."
                 )
-        size = self.input_of(estimator).crop
-        width = sum(slot.width for slot in resolve_slots(loaded, None, estimator.pooling, size))
+        width = feature_width(loaded, settings.pooling, self.input_of(settings))
         if width != n_features:
             raise ValueError(
-                f"image_size={estimator.image_size!r} gives {width} features and the head takes "
-                f"{n_features}, because pooling={estimator.pooling!r} keeps every place of the map. "
+                f"image_size={settings.image_size!r} gives {width} features and the head takes "
+                f"{n_features}, because pooling={settings.pooling!r} keeps every place of the map. "
                 "Set image_size back, or fit a clone."
             )
+
+
+def go_on(net: TransferNet, before: TransferNet) -> None:
+    """Let a new net go on from where an earlier one of the same parameters ended.
+
+    Its optimiser keeps the moments of the earlier one, at the rates of the new one; the history
+    goes on, and so does the sequence of random numbers that decides the order of the rows. If other
+    stages train now, only the history goes on.
+    """
+    net.history_ = copy.deepcopy(before.history)
+    groups = net.optimizer_.param_groups
+    earlier = before.optimizer_.param_groups
+    if [len(group["params"]) for group in groups] == [len(group["params"]) for group in earlier]:
+        rates = [group["lr"] for group in groups]
+        net.optimizer_.load_state_dict(before.optimizer_.state_dict())
+        for group, rate in zip(net.optimizer_.param_groups, rates, strict=True):
+            group["lr"] = rate
+    if net.generator is not None and before.generator is not None:
+        net.generator.set_state(before.generator.get_state())
 
 
 def _short(value: object) -> str:

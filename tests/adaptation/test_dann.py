@@ -2,11 +2,18 @@ import functools
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
 import torch
-from sklearn.base import clone
-from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_predict
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.metrics import get_scorer
+from sklearn.model_selection import (
+    GridSearchCV,
+    StratifiedKFold,
+    cross_val_predict,
+    cross_val_score,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback
@@ -68,7 +75,7 @@ class Poison(Callback):
         self.steps, self.value, self.what = steps, value, what
 
     def on_batch_end(self, net, **_):
-        if net.step_ in self.steps and not net._is_over():
+        if net.step_ in self.steps and not net.plan.detector.has_given_up:
             with torch.no_grad():
                 for parameter in self.what(net.module_).parameters():
                     parameter.fill_(self.value)
@@ -360,11 +367,56 @@ def test_domains_reach_fit_through_a_search_with_routing_and_without(routing, bl
     assert list(search.best_estimator_.domains_) == [1, -2]
 
 
-def test_a_target_beside_x_is_refused_inside_a_search(blobs):
+class OwnsItsTarget(ClassifierMixin, BaseEstimator):
+    """A user's class that holds the images of the target, and so needs no marks in a search."""
+
+    def __init__(self, target=None, lr=0.01):
+        self.target, self.lr = target, lr
+
+    def fit(self, X, y):
+        self.model_ = DANNClassifier(None, **{**SMALL, "lr": self.lr})
+        self.model_.fit(X, y, X_target=self.target)
+        self.classes_ = self.model_.classes_
+        return self
+
+    def predict(self, X):
+        return self.model_.predict(X)
+
+
+def test_a_class_that_owns_its_target_can_be_searched(blobs):
     source = blobs.domain > 0
-    search = GridSearchCV(DANNClassifier(None, **SMALL), {"lr": [0.1]}, cv=2, error_score="raise")
-    with pytest.raises(ValueError, match=r"X_target was passed to DANNClassifier inside a search"):
-        search.fit(blobs.X[source], blobs.true[source], X_target=blobs.X[~source])
+    model = OwnsItsTarget(blobs.X[~source])
+    search = GridSearchCV(model, {"lr": [0.01, 0.02]}, cv=2, error_score="raise")
+    search.fit(blobs.X[source], blobs.true[source])
+    assert search.best_score_ > 0.8
+
+
+def test_a_scorer_that_counts_missing_labels_as_errors_is_named(blobs):
+    model = DANNClassifier(None, **SMALL)
+    with pytest.warns(TrainingWarning, match=r"unlabeled=-1 as errors .* leave scoring=None"):
+        cross_val_score(model, blobs.X, blobs.y, cv=2, scoring="accuracy")
+    # No warning, which would be an error, where rows without a label are left out or domains told.
+    assert cross_val_score(model, blobs.X, blobs.y, cv=2).min() > 0.8
+    cross_val_score(model, blobs.X, blobs.y, cv=2, scoring=UnsupervisedScorer())
+    assert get_scorer("accuracy")(model.fit(blobs.X, blobs.y), blobs.X, blobs.true) > 0.5
+
+
+def test_a_domain_is_not_named_for_an_image_that_cannot_be_read(fitted, blobs):
+    X = blobs.X.copy()
+    with pytest.raises(ValueError, match="NaN"):
+        fitted.predict_domain(np.where(np.arange(len(X))[:, None] == 3, np.nan, X))
+
+
+@pytest.mark.parametrize("unlabeled", [None, np.nan, pd.NA])
+@pytest.mark.parametrize("dtype", ["object", "string", "Int64", "category"])
+def test_missing_labels_of_any_container_mark_the_target(unlabeled, dtype, blobs):
+    words = {0: "ant", 1: "bee"} if dtype in ("object", "string", "category") else {0: 0, 1: 1}
+    labels = [words[label] if label >= 0 else None for label in blobs.y]
+    y = pd.Series(labels, dtype=dtype)
+    model = DANNClassifier(None, **{**SMALL, "max_epochs": 1}, unlabeled=unlabeled)
+    model.fit(blobs.X, y)
+    assert model.classes_.tolist() == list(words.values())
+    assert model.fit(blobs.X, labels).classes_.tolist() == list(words.values())
 
 
 def test_cross_val_predict_labels_every_row(blobs):

@@ -5,15 +5,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sktransfer.adaptation.losses import (
+from sktransfer.adaptation.alignments.coral import coral_loss
+from sktransfer.adaptation.alignments.domain_classification import (
     conditional_map,
     conditional_width,
-    coral_loss,
     domain_accuracy,
     domain_loss,
-    entropy_loss,
-    mmd_loss,
 )
+from sktransfer.adaptation.alignments.mmd import mmd_loss
+from sktransfer.adaptation.logits import entropy_loss
 
 
 def test_the_domain_loss_adds_the_means_of_both_halves():

@@ -4,9 +4,9 @@ from torch import nn
 
 from sktransfer.adaptation.norms import (
     join_batchnorms,
-    kept_statistics,
     set_statistics,
     split_batchnorms,
+    statistics_kept,
 )
 
 
@@ -100,7 +100,7 @@ def test_weight_and_bias_stay_the_same_objects_and_get_the_gradient_of_both_doma
 def test_kept_statistics_normalise_by_the_batch_and_leave_no_trace(halves):
     net = network().train()
     before = {name: value.clone() for name, value in net.named_buffers()}
-    with kept_statistics(net):
+    with statistics_kept(net):
         inside = net(halves[0])
     torch.testing.assert_close(inside, network().train()(halves[0]))
     assert all(torch.equal(value, before[name]) for name, value in net.named_buffers())

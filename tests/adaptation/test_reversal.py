@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from sktransfer.adaptation.reversal import reversal_strength, reverse_gradient
+from sktransfer.adaptation.alignments.reversal import reversal_strength, reverse_gradient
 
 
 def test_reversal_is_the_identity_forwards():

@@ -14,8 +14,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 from torch import nn
 
-from sktransfer import DeepFeatureTransformer, FineTuneClassifier, FineTuneRegressor
-from sktransfer.exceptions import ImageDecodeError, TrainingError
+from sktransfer import (
+    DANNClassifier,
+    DeepFeatureTransformer,
+    FineTuneClassifier,
+    FineTuneRegressor,
+)
+from sktransfer.exceptions import ImageDecodeError, ImageWarning, TrainingError
 from sktransfer.features.store import open_store
 
 QUICK = {"image_size": 32, "precision": "float32", "random_state": 0}
@@ -115,7 +120,7 @@ def test_what_runs_once_gives_what_running_each_time_gives(strategy, digits, mon
     model = _classifier(strategy=strategy, max_epochs=3, early_stopping=False)
     stored = clone(model).fit(X, y)
     monkeypatch.setattr(
-        "sktransfer.training.preparation.choose_inputs", lambda *a, **k: ("pixels", "as asked")
+        "sktransfer.training.inputs.choose_inputs", lambda *a, **k: ("pixels", "as asked")
     )
     plain = clone(model).fit(X, y)
     assert (stored.trunk_, plain.trunk_) == (
@@ -386,3 +391,17 @@ def test_a_loss_that_is_no_number_stops_the_training_with_epoch_and_rate(digits)
     with pytest.raises(TrainingError, match=r"the loss became nan in epoch 1, at a rate of 0.5"):
         model.fit(digits.X[:12], digits.y[:12] % 2)
     assert not hasattr(model, "n_iter_")
+
+
+@pytest.mark.parametrize("kind", [FineTuneClassifier, DANNClassifier])
+def test_a_class_none_of_whose_images_can_be_read_is_named(kind, digits):
+    X = [*digits.X[:30], *["no such image.png"] * 3]
+    labels = np.array([*(["ant", "bee"] * 15), *["cat"] * 3])
+    small = {"domain_head": (8,), "bottleneck": 8} if kind is DANNClassifier else {}
+    model = kind("tiny", strategy="frozen", max_epochs=1, on_error="nan", random_state=0, **small)
+    if kind is DANNClassifier:
+        X, labels = [*X, *digits.X[30:40]], np.array([*labels, *["?"] * 10])
+        model.set_params(unlabeled="?")
+    with pytest.warns(ImageWarning, match="no image of the class 'cat' can be read"):
+        model.fit(X, labels)
+    assert model.classes_.tolist() == ["ant", "bee", "cat"]

@@ -7,14 +7,24 @@ import pytest
 import torch
 from torch import nn
 
+from sktransfer.randomness import seeded
 from sktransfer.training.arrays import allocate
 from sktransfer.training.deduplicate import merge_equal_rows
 from sktransfer.training.heads import Standardizer, make_head, start_at_prior
 from sktransfer.training.hold_out import hold_out
-from sktransfer.training.losses import RowLoss, prior_scores, quality, weighted_loss
 from sktransfer.training.schedule import rate_factor
-from sktransfer.training.seeding import seeded
-from sktransfer.training.targets import LabelCoder, ValueScaler, check_labels, class_weights
+from sktransfer.training.targets import (
+    ContinuousTarget,
+    MulticlassTarget,
+    MultilabelTarget,
+    RowLoss,
+    check_labels,
+    class_target,
+    class_weights,
+    weighted_loss,
+)
+
+THREE = MulticlassTarget(np.arange(3), np.dtype(int))
 
 
 @pytest.mark.parametrize("head", ["linear", "mlp", lambda n_in, n_out: nn.Linear(n_in, n_out)])
@@ -46,7 +56,7 @@ def test_features_are_standardised_and_constant_ones_are_not_blown_up():
 def test_a_head_starts_at_the_share_of_each_class():
     targets = torch.eye(3)[[0, 0, 0, 1, 2, 2, 2, 2]]
     head = make_head("linear", 4, 3)
-    start_at_prior(head, prior_scores("multiclass", targets, torch.ones(8)))
+    start_at_prior(head, THREE.prior_scores(targets, torch.ones(8)))
     probabilities = head(torch.zeros(1, 4)).softmax(1)[0]
     assert probabilities.tolist() == pytest.approx(
         [(3 + 1 / 3) / 9, (1 + 1 / 3) / 9, (4 + 1 / 3) / 9]
@@ -57,11 +67,14 @@ def test_losses_are_those_of_torch():
     scores, labels = torch.randn(6, 3), torch.tensor([0, 1, 2, 1, 0, 2])
     onehot = torch.eye(3)[labels]
     expected = nn.CrossEntropyLoss(label_smoothing=0.2)(scores, labels)
-    torch.testing.assert_close(RowLoss("multiclass", 0.2)(scores, onehot), expected)
+    smoothed = MulticlassTarget(np.arange(3), np.dtype(int), 0.2)
+    torch.testing.assert_close(RowLoss(smoothed)(scores, onehot), expected)
+    flags = MultilabelTarget(np.arange(3), np.dtype(int))
     torch.testing.assert_close(
-        RowLoss("multilabel")(scores, onehot), nn.BCEWithLogitsLoss()(scores, onehot)
+        RowLoss(flags)(scores, onehot), nn.BCEWithLogitsLoss()(scores, onehot)
     )
-    torch.testing.assert_close(RowLoss("regression")(scores, onehot), nn.MSELoss()(scores, onehot))
+    values = ContinuousTarget(np.zeros(3), np.ones(3), one_axis=False)
+    torch.testing.assert_close(RowLoss(values)(scores, onehot), nn.MSELoss()(scores, onehot))
 
 
 def test_somebody_elses_loss_refuses_weights():
@@ -73,46 +86,46 @@ def test_somebody_elses_loss_refuses_weights():
 
 def test_quality_is_accuracy_or_the_coefficient_of_determination():
     onehot = np.eye(3, dtype=np.float32)
-    assert quality("multiclass", onehot, onehot[[0, 1, 1]]) == pytest.approx(2 / 3)
+    assert THREE.quality(onehot, onehot[[0, 1, 1]]) == pytest.approx(2 / 3)
     y = np.array([[0.0], [1.0], [2.0]], np.float32)
-    assert quality("regression", y, y) == 1
-    assert quality("regression", np.ones_like(y), y) == 0
+    values = ContinuousTarget(np.zeros(1), np.ones(1), one_axis=True)
+    assert values.quality(y, y) == 1
+    assert values.quality(np.ones_like(y), y) == 0
 
 
 def test_labels_of_any_kind_come_back_as_they_were():
     for labels in (["b", "a", "c"], [10, 3, 7], [2.0, 1.0, 5.0], [True, False, True]):
         y = check_labels(labels)
-        coder = LabelCoder.of(y)
-        encoded = coder.encode(y)
-        probabilities = np.hstack([1 - encoded, encoded]) if coder.kind == "binary" else encoded
-        decoded = coder.decode(probabilities)
-        assert decoded.tolist() == labels
+        target = class_target(y)
+        restored = target.restore(target.encode(y))
+        decoded = target.decode(100 * target.encode(y).astype(float) - 50)
+        assert restored.tolist() == decoded.tolist() == labels
         assert decoded.dtype == y.dtype
 
 
 def test_several_labels_a_row_are_a_matrix():
     y = check_labels(np.array([[1, 0, 1], [0, 0, 0]]))
-    coder = LabelCoder.of(y)
-    assert coder.kind == "multilabel"
-    assert coder.decode(np.array([[0.9, 0.2, 0.6]])).tolist() == [[1, 0, 1]]
+    target = class_target(y)
+    assert isinstance(target, MultilabelTarget)
+    assert target.labels(np.array([[0.9, 0.2, 0.6]])).tolist() == [[1, 0, 1]]
 
 
 def test_a_label_that_was_not_there_at_first_is_refused():
-    coder = LabelCoder.of(np.array([1, 2]))
+    target = class_target(np.array([1, 2]))
     with pytest.raises(ValueError, match=r"y holds \[3\], which is not among the classes \[1, 2\]"):
-        coder.encode(np.array([1, 3]))
+        target.encode(np.array([1, 3]))
 
 
 def test_targets_are_standardised_and_return_in_their_units():
     y = np.array([[1000.0, 5.0], [3000.0, 5.0]])
-    scaler = ValueScaler.of(y, np.ones(2))
+    scaler = ContinuousTarget.of(y, np.ones(2))
     assert scaler.encode(y).tolist() == [[-1, 0], [1, 0]]
     np.testing.assert_allclose(scaler.decode(scaler.encode(y).astype(float)), y)
 
 
 def test_balanced_classes_have_the_same_total():
     y, weights = np.array([0, 0, 0, 1]), np.array([1.0, 1, 1, 2])
-    factors = class_weights("balanced", LabelCoder.of(y), y, weights)
+    factors = class_weights("balanced", class_target(y), y, weights)
     assert (factors * weights)[:3].sum() == pytest.approx((factors * weights)[3])
 
 
@@ -126,7 +139,7 @@ def test_balanced_classes_have_the_same_total():
 def test_weights_of_classes_that_cannot_be_used_are_refused(class_weight, message):
     y = np.array([0, 1])
     with pytest.raises(ValueError, match=message):
-        class_weights(class_weight, LabelCoder.of(y), y, np.ones(2))
+        class_weights(class_weight, class_target(y), y, np.ones(2))
 
 
 def test_weights_and_repetitions_in_any_order_give_the_same_rows():

@@ -3,26 +3,49 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["reversal_strength", "reverse_gradient"]
+from sktransfer.adaptation.alignments.adversarial import Adversarial
+from sktransfer.adaptation.alignments.domain_classification import domain_loss, domain_records
+
+if TYPE_CHECKING:
+    from sktransfer.adaptation.alignments.alignment import AlignedBatch
+
+__all__ = ["Reversal", "reversal_strength", "reverse_gradient"]
+
+
+class Reversal(Adversarial):
+    """One step for all, in which the gradient of the domain classifier is reversed [1]_.
+
+    References
+    ----------
+    .. [1] Ganin et al., "Domain-adversarial training of neural networks", JMLR 17(59), 2016.
+    """
+
+    def loss(self, batch: AlignedBatch) -> tuple[Tensor, dict[str, float]]:
+        """Compute the loss of the domain classifier behind the reversal."""
+        assert batch.classifier is not None
+        reversed_ = self.watched(reverse_gradient(batch.features, batch.strength))
+        logits = batch.classifier(reversed_)
+        loss = domain_loss(logits, batch.domains, batch.n_source)
+        return loss, domain_records(loss, logits, batch.domains)
 
 
 def reverse_gradient(features: Tensor, strength: float) -> Tensor:
     """Pass features on unchanged, and their gradient back with the sign turned.
 
-    What comes after this, the domain head, learns at its full rate; only what comes before, the
+    The domain classifier, which comes after this, learns at its full rate; only what comes before, the
     features, feels `strength` (the pseudo-function of equations 16 and 17 of [1]_).
 
     Parameters
     ----------
     features : Tensor of any shape and floating dtype
-        What the domain head reads.
+        Input of the domain classifier.
     strength : float
-        Lambda; 0 keeps every gradient of the domain head from the features.
+        Lambda; 0 keeps every gradient of the domain classifier from the features.
 
     Returns
     -------
@@ -54,9 +77,9 @@ def reversal_strength(progress: float, lambda_max: float = 1.0, gamma: float = 1
     progress : float
         p: the share of the optimisation steps of the whole run that have been made, 0 to 1.
     lambda_max : float, default=1.0
-        What lambda rises to.
+        Final lambda.
     gamma : float, default=10.0
-        How early it rises; with 0 it stays 0. Infinity gives `lambda_max` from the second step on.
+        Steepness of the rise; with 0 it stays 0. Infinity gives `lambda_max` from the second step on.
 
     Returns
     -------

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sktransfer.adaptation.alignments import Alternating, Reversal
-from sktransfer.adaptation.estimator import AdaptedClassifier, refuse_unread
+from sktransfer.adaptation.estimator import AdaptedClassifier
 from sktransfer.adaptation.heads import check_domain_head
+from sktransfer.adaptation.serving import refuse_unread
 from sktransfer.docstrings import documented
 from sktransfer.parameters import checked, choice
 
@@ -64,6 +65,7 @@ class DANNClassifier(AdaptedClassifier):
 
     Examples
     --------
+    >>> import numpy as np
     >>> from sklearn.datasets import make_blobs
     >>> source, y = make_blobs(200, centers=[(-3, 0), (3, 0)], random_state=0)
     >>> target = make_blobs(200, centers=[(-3, 9), (3, 9)], random_state=1)[0]

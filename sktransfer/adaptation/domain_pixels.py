@@ -9,14 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sktransfer.training.freezing import first_trained_stage
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sktransfer.adaptation.domain_batches import DomainRows
     from sktransfer.adaptation.norms import DomainSwitch
+    from sktransfer.backbones.spec import BackboneSpec
     from sktransfer.preprocessing import Preprocessing
+    from sktransfer.training.inputs import InputKind
+    from sktransfer.training.settings import NetworkSettings
 
-__all__ = ["DomainPixels", "fitted_to"]
+__all__ = ["DomainPixels", "fitted_to", "refuse_frozen_stages"]
 
 _AT_MOST = 4096  # images that are measured
 _LEAST_STD = 1 / 255  # of pixels in 0..1
@@ -85,3 +90,20 @@ def fitted_to(preprocessing: Preprocessing, pixels: NDArray[np.uint8]) -> Prepro
     mean = total / n
     std = np.sqrt(np.maximum(squares / n - mean**2, _LEAST_STD**2))
     return replace(preprocessing, mean=tuple(mean.tolist()), std=tuple(std.tolist()))
+
+
+def refuse_frozen_stages(network: NetworkSettings, spec: BackboneSpec, kind: InputKind) -> None:
+    """Refuse normalisation by domain where frozen stages expect other pixels.
+
+    Raises
+    ------
+    ValueError
+        If a stage is frozen.
+    """
+    first = first_trained_stage(network.strategy, network.n_trainable, spec)
+    if kind != "pixels" or first > 0:
+        raise ValueError(
+            f"pixel_norm='per_domain' is not possible with strategy={network.strategy!r}, whose "
+            "frozen stages expect the pixels they were trained on. Pass 'weights', or "
+            "strategy='full' or 'scratch'."
+        )

@@ -72,7 +72,6 @@ def domain_rows(
     domains: Domains,
     target: ClassTarget,
     factors: NDArray[np.float64],
-    *,
     held_out: float,
     seed: int,
 ) -> tuple[DomainRows, TrainingRows | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -18,13 +17,19 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
 from sktransfer.adaptation.build import loaded_nothing, without_backbone
+from sktransfer.adaptation.domain_pixels import refuse_frozen_stages
 from sktransfer.adaptation.domain_rows import domain_rows, inputs_of_numbers, inputs_of_parts
 from sktransfer.adaptation.domains import TARGET, as_labels, is_unlabeled, join_domains
 from sktransfer.adaptation.heads import TwoHeads
-from sktransfer.adaptation.norms import set_statistics
 from sktransfer.adaptation.parameters import AdaptationParameters
+from sktransfer.adaptation.serving import (
+    head_in_float64,
+    hidden_values,
+    network_of_source,
+    refuse_unread,
+)
+from sktransfer.adaptation.settings import AdaptationSettings
 from sktransfer.adaptation.unlabeled_scoring import warn_of_unlabeled_in_scorer
-from sktransfer.exceptions import ImageDecodeError
 from sktransfer.features.device import resolve_device
 from sktransfer.features.plan import input_preprocessing
 from sktransfer.images.validation import validate_images
@@ -32,7 +37,6 @@ from sktransfer.parameters import check_parameters
 from sktransfer.randomness import draw_seed
 from sktransfer.training.atomic_fit import restored_on_failure
 from sktransfer.training.build import load
-from sktransfer.training.freezing import first_trained_stage
 from sktransfer.training.serving import pooled_features
 from sktransfer.training.settings import training_settings
 from sktransfer.training.targets import RowLoss, class_target, class_weights, refuse_missing_y
@@ -44,12 +48,9 @@ if TYPE_CHECKING:
     from sktransfer.adaptation.alignments import Alignment
     from sktransfer.adaptation.heads import AdaptationHead
     from sktransfer.adaptation.norms import BatchNormMode
-    from sktransfer.adaptation.train import AdaptationSettings
-    from sktransfer.backbones.weights import LoadedBackbone
-    from sktransfer.training.inputs import Inputs
     from sktransfer.training.portable_network import TrainedNetwork
 
-__all__ = ["AdaptedClassifier", "refuse_unread"]
+__all__ = ["AdaptedClassifier"]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -242,14 +243,12 @@ class AdaptedClassifier(
     def _head(self) -> AdaptationHead:
         """The heads, in float64, so that a row's result does not depend on the rows beside it."""
         if "head" not in self._made:
-            self._made["head"] = _in_float64(self._trained)
-        head: AdaptationHead = self._made["head"]
-        return head
+            self._made["head"] = head_in_float64(self._trained)
+        return cast("AdaptationHead", self._made["head"])
 
     @property
     def _n_features_out(self) -> int:
-        width: int = self._head.width
-        return width
+        return int(self._head.width)
 
     def _alignment(self) -> Alignment:
         """Return what brings the domains together."""
@@ -257,13 +256,9 @@ class AdaptedClassifier(
 
     def _two_heads(self, n_domains: int) -> TwoHeads:
         """Describe the heads."""
+        with_norm = self.batch_norm is not None
         return TwoHeads(
-            self.head,
-            self.bottleneck,
-            self.dropout,
-            None,
-            n_domains,
-            batch_norm=self.batch_norm is not None,
+            self.head, self.bottleneck, self.dropout, None, n_domains, batch_norm=with_norm
         )
 
     def _fit(self, X: Any, y: Any, sample_domain: Any, X_target: Any) -> AdaptedClassifier:
@@ -272,8 +267,7 @@ class AdaptedClassifier(
         scratch = True if self.backbone is None else None
         settings = training_settings(self, backbone_is_new=scratch)
         parts = self._parts(X, X_target)
-        lengths = [len(part) for part in parts]
-        domains = join_domains(y, sample_domain, lengths, unlabeled=self.unlabeled)
+        domains = join_domains(y, sample_domain, [*map(len, parts)], unlabeled=self.unlabeled)
         labels = domains.source_labels
         target = class_target(labels, None, float(self.label_smoothing))
         factors = class_weights(self.class_weight, target, labels, np.ones(len(labels)))
@@ -287,9 +281,9 @@ class AdaptedClassifier(
                 loaded.preprocessing, self.image_size, self.image_shape
             )
             inputs = inputs_of_parts(parts, loaded, preprocessing, settings, seed)
-            self._check_pixel_norm(inputs, loaded)
-        held_out = settings.validation_fraction if settings.patience is not None else 0.0
-        rows, valid = domain_rows(inputs, domains, target, factors, held_out=held_out, seed=seed)
+            if self.pixel_norm == "per_domain":
+                refuse_frozen_stages(settings.network, loaded.spec, inputs.kind)
+        rows, valid = domain_rows(inputs, domains, target, factors, settings.held_out, seed)
         heads = self._two_heads(len(domains.names))
         from sktransfer.adaptation.train import adapt
 
@@ -311,8 +305,6 @@ class AdaptedClassifier(
         return self
 
     def _adaptation_settings(self, heads: TwoHeads) -> AdaptationSettings:
-        from sktransfer.adaptation.train import AdaptationSettings
-
         return AdaptationSettings(
             self._alignment(),
             heads,
@@ -322,15 +314,6 @@ class AdaptedClassifier(
             cast("BatchNormMode", self.batch_norm or "joint"),
             self.pixel_norm == "per_domain" and self.backbone is not None,
         )
-
-    def _check_pixel_norm(self, inputs: Inputs, loaded: LoadedBackbone) -> None:
-        first = first_trained_stage(self.strategy, self.n_trainable, loaded.spec)
-        if self.pixel_norm == "per_domain" and (inputs.kind != "pixels" or first > 0):
-            raise ValueError(
-                f"pixel_norm='per_domain' is not possible with strategy={self.strategy!r}, whose "
-                "frozen stages expect the pixels they were trained on. Pass 'weights', or "
-                "strategy='full' or 'scratch'."
-            )
 
     def _parts(self, X: Any, X_target: Any) -> list[Any]:
         parts = [self._checked(X, reset=True)]
@@ -371,14 +354,9 @@ class AdaptedClassifier(
                 hidden[rows] = self._hidden(_safe_indexing(X, rows), np.full(len(rows), number))
             return hidden
         trained = self._for_source() if of_source.any() else self._trained
-        head = self._head if trained is self._trained else _in_float64(trained)
+        head = self._head if trained is self._trained else head_in_float64(trained)
         features = checked if self.backbone is None else self._features(checked, trained)
-        standardize = trained.network.standardize
-        with torch.inference_mode():
-            values = torch.from_numpy(features).double()
-            values = (values - standardize.mean.cpu()) * standardize.inverse.cpu()
-            hidden[:] = head.hidden(values).numpy()
-        return hidden
+        return hidden_values(trained, head, features)
 
     def _features(self, images: Any, trained: TrainedNetwork) -> NDArray[np.float32]:
         found = pooled_features(
@@ -394,17 +372,10 @@ class AdaptedClassifier(
     def _for_source(self) -> TrainedNetwork:
         """Make the network that normalises as the source needs it; the weights are the same."""
         if "source" not in self._made:
-            network = copy.deepcopy(self._trained.network).cpu()
-            statistics = {
-                path: (torch.from_numpy(mean), torch.from_numpy(var))
-                for path, (mean, var) in self._source_statistics.items()
-            }
-            set_statistics(network, statistics)
-            if self._source_preprocessing is not None:
-                network.preprocessing = self._source_preprocessing
-            self._made["source"] = self._trained.with_network(network)
-        source: TrainedNetwork = self._made["source"]
-        return source
+            self._made["source"] = network_of_source(
+                self._trained, self._source_statistics, self._source_preprocessing
+            )
+        return cast("TrainedNetwork", self._made["source"])
 
     def __sklearn_clone__(self) -> Any:
         copied = super().__sklearn_clone__()
@@ -426,23 +397,3 @@ class AdaptedClassifier(
         tags.target_tags.required = True
         tags.transformer_tags.preserves_dtype = []
         return tags
-
-
-def refuse_unread(values: NDArray[np.float64], advice: str) -> None:
-    """Refuse rows of NaN, whose images could not be read.
-
-    Raises
-    ------
-    ImageDecodeError
-        Naming the first row, with `advice`.
-    """
-    rows = np.flatnonzero(np.isnan(values).any(1))
-    if len(rows):
-        raise ImageDecodeError(
-            f"image {rows[0]} of {len(values)} cannot be read (of {len(rows)}), and {advice}."
-        )
-
-
-def _in_float64(trained: TrainedNetwork) -> Any:
-    """Copy the heads."""
-    return copy.deepcopy(trained.network.head).cpu().double().eval()

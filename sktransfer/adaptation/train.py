@@ -19,16 +19,15 @@ from sktransfer.randomness import RandomStream
 from sktransfer.training.build import feature_width, fit_standardizer, new_network
 from sktransfer.training.callbacks import COLUMNS, tidy
 from sktransfer.training.freezing import has_training_batchnorm, parameter_groups
-from sktransfer.training.loop import own_callbacks, skorch_options, train
+from sktransfer.training.loop import train
+from sktransfer.training.net import own_callbacks, skorch_options
 from sktransfer.training.targets import RowLoss
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from sktransfer.adaptation.alignments import Alignment
     from sktransfer.adaptation.domain_batches import DomainRows
-    from sktransfer.adaptation.heads import TwoHeads
-    from sktransfer.adaptation.norms import BatchNormMode
+    from sktransfer.adaptation.settings import AdaptationSettings
     from sktransfer.backbones.weights import LoadedBackbone
     from sktransfer.preprocessing import Preprocessing
     from sktransfer.training.batches import TrainingRows
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from sktransfer.training.settings import TrainingSettings
     from sktransfer.training.targets import ClassTarget
 
-__all__ = ["AdaptationSettings", "Outcome", "adapt"]
+__all__ = ["Outcome", "adapt"]
 
 _MEASURED: Final = 256  # rows of each domain by which features are standardised
 _AT_ONCE: Final = 64
@@ -54,35 +53,6 @@ _COLUMNS: Final = {
     "collapsed": "collapsed",
     "dur": "seconds",
 }
-
-
-@dataclass(frozen=True)
-class AdaptationSettings:
-    """What an adaptation needs to know beside what every training does.
-
-    Parameters
-    ----------
-    alignment : Alignment
-        Brings the domains together.
-    heads : TwoHeads
-        Builds the heads.
-    lambda_max, lambda_gamma : float
-        Final weight of the alignment, and steepness of its rise.
-    entropy_weight : float
-        Weight of the entropy of predictions for the target, relative to lambda.
-    batch_norm : {"joint", "separate", "per_domain"}
-        Treatment of the two halves of a batch by BatchNorm.
-    pixels_per_domain : bool
-        Whether the pixels of each domain are normalised by themselves.
-    """
-
-    alignment: Alignment
-    heads: TwoHeads
-    lambda_max: float
-    lambda_gamma: float
-    entropy_weight: float
-    batch_norm: BatchNormMode
-    pixels_per_domain: bool
 
 
 @dataclass(frozen=True, eq=False)

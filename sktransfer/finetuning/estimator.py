@@ -273,9 +273,7 @@ class FineTunedEstimator(
             origin.check(settings.network, loaded, self._trained.widths[0])
         settings = faithful_settings(settings, loaded)
         inputs = compute_inputs(images, loaded, preprocessing, settings, seed)
-        held_out = settings.validation_fraction
-        if not holds_out or settings.patience is None:
-            held_out = 0.0
+        held_out = settings.held_out if holds_out else 0.0
         rows = supervised_rows(
             inputs, y, weights, target, self._class_factors(target), held_out, seed
         )
@@ -324,7 +322,7 @@ class FineTunedEstimator(
         self.n_iter_ = len(self.history_)
 
     def _net_of(self, job: _Job, generator: torch.Generator) -> Any:
-        from sktransfer.training.loop import make_net
+        from sktransfer.training.net import make_net
 
         return make_net(
             job.trained.network,

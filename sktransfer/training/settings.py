@@ -155,6 +155,11 @@ class TrainingSettings:
     callbacks: Any
     net_params: Mapping[str, Any]
 
+    @property
+    def held_out(self) -> float:
+        """Part of the rows that early stopping watches; 0 if there is none."""
+        return 0.0 if self.patience is None else self.validation_fraction
+
     def for_one_epoch(self) -> TrainingSettings:
         """Return the settings of an epoch more: constant rates, all at once, nothing held back."""
         return replace(self, schedule="constant", warmup_epochs=0, patience=None)

@@ -129,7 +129,6 @@ def check_integer(name: str, value: Any, minimum: int, meaning: str) -> int:
     return int(value)
 
 
-<<<<<<< HEAD
 def bytes_allowed(variable: str, default: int) -> int:
     """Read a number of bytes, such as 1e9, from an environment variable.
 
@@ -161,7 +160,8 @@ def bytes_allowed(variable: str, default: int) -> int:
             f"as {default} or 1e9, or unset it."
         )
     return int(min(n_bytes, sys.maxsize))
-=======
+
+
 def check_number(
     name: str, value: Any, low: float, high: float, meaning: str, *, closed: bool = False
 ) -> float:
@@ -205,4 +205,3 @@ def check_number(
 
 def _integer(name: str, value: Any, minimum: int, meaning: str) -> int:
     return check_integer(name, value, minimum, meaning)
->>>>>>> 83fb7c0 (One training room: targets and alignments are objects, settings replace estimators, and a failed fit changes nothing)

@@ -88,7 +88,8 @@ class FineTuneRegressor(RegressorMixin, FineTunedEstimator):  # type: ignore[mis
         ndarray of shape (n_images,) or (n_images, n_targets), dtype float64
             As many axes as the `y` of the fit.
         """
-        return cast("ContinuousTarget", self._coder).decode(self._scores(X))
+        scores = self._scores(X)
+        return cast("ContinuousTarget", self._coder).decode(scores)
 
     def _check_y(self, y: Any) -> NDArray[Any]:
         return check_values(y)

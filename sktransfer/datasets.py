@@ -6,7 +6,7 @@ every machine, and keep nothing between two calls.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 from PIL import Image
@@ -46,7 +46,9 @@ def load_digit_images(*, return_X_y: Literal[False] = False) -> Bunch: ...
 def load_digit_images(
     *, return_X_y: Literal[True]
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]: ...
-def load_digit_images(*, return_X_y: bool = False) -> Bunch | tuple[NDArray[Any], NDArray[Any]]:
+def load_digit_images(
+    *, return_X_y: bool = False
+) -> Bunch | tuple[NDArray[np.generic], NDArray[np.generic]]:
     """Load 1797 small images of handwritten digits.
 
     Parameters

@@ -26,9 +26,9 @@ __all__ = ["layer_ensemble"]
 
 
 def layer_ensemble(
-    backbone: Any = "resnet50",
+    backbone: object = "resnet50",
     layers: Sequence[Any] | None = None,
-    heads: Any = None,
+    heads: object = None,
     *,
     combine: str = "vote",
     weights: str = "default",
@@ -147,7 +147,7 @@ def _each(name: str, values: Any) -> list[Any]:
     return list(values)
 
 
-def _one_each(parameter: str, value: Any, names: list[str]) -> list[Any]:
+def _one_each(parameter: str, value: object, names: list[str]) -> list[Any]:
     """Repeat a single value for all layers; check that there are as many as layers otherwise."""
     if isinstance(value, str) or not isinstance(value, list | tuple):
         return [value] * len(names)

@@ -106,7 +106,7 @@ def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
         raise ValueError(f"{name}={value!r} is not possible. Choose one of: {possible}.")
 
 
-def check_integer(name: str, value: Any, minimum: int, meaning: str) -> int:
+def check_integer(name: str, value: object, minimum: int, meaning: str) -> int:
     """Refuse what is no whole number of at least `minimum`, and return it as an int.
 
     Raises
@@ -163,7 +163,7 @@ def bytes_allowed(variable: str, default: int) -> int:
 
 
 def check_number(
-    name: str, value: Any, low: float, high: float, meaning: str, *, closed: bool = False
+    name: str, value: object, low: float, high: float, meaning: str, *, closed: bool = False
 ) -> float:
     """Refuse what is no number between two others, and return it as a float.
 
@@ -203,5 +203,5 @@ def check_number(
     return found
 
 
-def _integer(name: str, value: Any, minimum: int, meaning: str) -> int:
+def _integer(name: str, value: object, minimum: int, meaning: str) -> int:
     return check_integer(name, value, minimum, meaning)

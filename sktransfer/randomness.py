@@ -11,7 +11,7 @@ import os
 import random
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ if hasattr(os, "register_at_fork"):  # a child must not find the lock held by a 
     )
 
 
-def draw_seed(random_state: Any) -> int:
+def draw_seed(random_state: object) -> int:
     """Draw a seed; the same for the same int.
 
     Parameters

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -49,7 +49,7 @@ class PixelTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc] #
         self.size = size
         self.image_shape = image_shape
 
-    def fit(self, X: Any, y: ArrayLike | None = None) -> PixelTransformer:  # noqa: ARG002 - API
+    def fit(self, X: object, y: ArrayLike | None = None) -> PixelTransformer:  # noqa: ARG002 - API
         """Check the parameters and that `X` holds images.
 
         Parameters
@@ -67,7 +67,7 @@ class PixelTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc] #
         self._images(X, reset=True)
         return self
 
-    def transform(self, X: Any) -> NDArray[np.float32]:
+    def transform(self, X: object) -> NDArray[np.float32]:
         """Resize the images and lay out their pixels in rows.
 
         Parameters
@@ -119,7 +119,7 @@ class PixelTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc] #
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
-    def _images(self, X: Any, *, reset: bool) -> ImageSequence:
+    def _images(self, X: object, *, reset: bool) -> ImageSequence:
         return validate_images(self, X, image_shape=self.image_shape, reset=reset, allow_nan=False)
 
     def _check_size(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -25,7 +25,7 @@ _MAX_ROWS = 2000  # of a matrix of all pairs
 _RATIO = 1e-3  # smallest probability of a domain, so that no weight is infinite
 
 
-def mean_entropy(probabilities: NDArray[Any]) -> float:
+def mean_entropy(probabilities: NDArray[np.generic]) -> float:
     """Average the entropy of each row's prediction, in nats: 0 where all are certain.
 
     Examples
@@ -36,7 +36,7 @@ def mean_entropy(probabilities: NDArray[Any]) -> float:
     return float(_entropies(probabilities).mean())
 
 
-def information_maximization(probabilities: NDArray[Any]) -> float:
+def information_maximization(probabilities: NDArray[np.generic]) -> float:
     """Compute the mutual information of rows and classes, in nats.
 
     The entropy of the mean prediction minus the mean entropy [1]_: great where each row is certain
@@ -57,7 +57,7 @@ def information_maximization(probabilities: NDArray[Any]) -> float:
     return float(_entropies(mean)[0] - _entropies(probabilities).mean())
 
 
-def batch_nuclear_norm(probabilities: NDArray[Any]) -> float:
+def batch_nuclear_norm(probabilities: NDArray[np.generic]) -> float:
     """Compute the nuclear norm of the matrix of predictions, as a share of the greatest possible.
 
     Great where rows are certain and classes even [1]_; 1 is the most.
@@ -78,7 +78,7 @@ def batch_nuclear_norm(probabilities: NDArray[Any]) -> float:
 
 
 def soft_neighborhood_density(
-    probabilities: NDArray[Any], temperature: float = 0.05, random_state: int = 0
+    probabilities: NDArray[np.generic], temperature: float = 0.05, random_state: int = 0
 ) -> float:
     """Compute the entropy of each row's similarity to the others, averaged, in nats.
 
@@ -109,7 +109,10 @@ def soft_neighborhood_density(
 
 
 def embedded_validation(
-    losses: NDArray[Any], source: NDArray[Any], target: NDArray[Any], random_state: int = 0
+    losses: NDArray[np.generic],
+    source: NDArray[np.generic],
+    target: NDArray[np.generic],
+    random_state: int = 0,
 ) -> float:
     """Estimate the risk on the target from losses on the source: deep embedded validation.
 
@@ -155,7 +158,7 @@ def embedded_validation(
     return float(weighted.mean() + eta * weights.mean() - eta)
 
 
-def _entropies(probabilities: NDArray[Any]) -> NDArray[np.float64]:
+def _entropies(probabilities: NDArray[np.generic]) -> NDArray[np.float64]:
     p = probabilities.astype(np.float64)
     entropies: NDArray[np.float64] = -(p * np.log(p, out=np.zeros_like(p), where=p > 0)).sum(1)
     return entropies

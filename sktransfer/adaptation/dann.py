@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -83,7 +83,9 @@ class DANNClassifier(AdaptedClassifier):
     )
     conditional: bool = False
 
-    def predict_domain(self, X: Any, sample_domain: ArrayLike | None = None) -> NDArray[np.int64]:
+    def predict_domain(
+        self, X: object, sample_domain: ArrayLike | None = None
+    ) -> NDArray[np.int64]:
         """Name the domain that the domain head takes each row for.
 
         Parameters

@@ -21,7 +21,7 @@ _N_FOLDS = 2
 
 
 def proxy_a_distance(
-    estimator: Any, X_source: Any, X_target: Any, *, random_state: Any = 0
+    estimator: Any, X_source: Any, X_target: Any, *, random_state: object = 0
 ) -> float:
     """Compute ``2 (1 - 2 e)``, where e is the error of a linear SVM that tells the domains apart.
 
@@ -81,7 +81,7 @@ def proxy_a_distance(
 
 
 def _error(
-    X: NDArray[np.float64], is_target: NDArray[np.int64], penalty: float, folds: Any, seed: int
+    X: NDArray[np.float64], is_target: NDArray[np.int64], penalty: float, folds: object, seed: int
 ) -> float:
     svm = LinearSVC(C=penalty, class_weight="balanced", dual=False, random_state=seed)
     told = cross_val_predict(make_pipeline(StandardScaler(), svm), X, is_target, cv=folds)

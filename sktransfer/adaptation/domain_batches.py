@@ -41,7 +41,7 @@ class DomainRows(Dataset[Any]):
         What the label loss of source rows counts.
     """
 
-    views: Sequence[NDArray[Any]]
+    views: Sequence[NDArray[np.generic]]
     domains: Sequence[NDArray[np.int64]]
     n_sources: int
     targets: NDArray[np.float32]

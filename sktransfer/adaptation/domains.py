@@ -43,7 +43,7 @@ class Domains:
     """
 
     numbers: NDArray[np.int64]
-    labels: NDArray[Any]
+    labels: NDArray[np.generic]
 
     @property
     def is_source(self) -> NDArray[np.bool_]:
@@ -57,13 +57,13 @@ class Domains:
         return np.concatenate([found[found >= 0], found[found < 0]])
 
     @property
-    def source_labels(self) -> NDArray[Any]:
+    def source_labels(self) -> NDArray[np.generic]:
         """Labels of the source rows; of the type that they have among themselves."""
         labels = self.labels[self.is_source]
         return _own_type(labels) if labels.dtype.kind == "O" else labels
 
 
-def split_domains(y: Any, sample_domain: Any = None, *, unlabeled: Any = -1) -> Domains:
+def split_domains(y: object, sample_domain: object = None, *, unlabeled: object = -1) -> Domains:
     """Tell source from target.
 
     Parameters
@@ -114,7 +114,7 @@ def split_domains(y: Any, sample_domain: Any = None, *, unlabeled: Any = -1) -> 
 
 
 def join_domains(
-    y: Any, sample_domain: Any, lengths: Sequence[int], *, unlabeled: Any = -1
+    y: object, sample_domain: object, lengths: Sequence[int], *, unlabeled: object = -1
 ) -> Domains:
     """Tell the domain of each row of `X`, and of the rows of `X_target` after them if there are any.
 
@@ -152,7 +152,7 @@ def join_domains(
     return split_domains(labels, numbers, unlabeled=unlabeled)
 
 
-def is_unlabeled(labels: NDArray[Any], unlabeled: Any) -> NDArray[np.bool_]:
+def is_unlabeled(labels: NDArray[np.generic], unlabeled: object) -> NDArray[np.bool_]:
     """Tell which labels are the one that says there is none.
 
     None, NaN and pandas' NA are one: which of them stands for a missing label is the container's
@@ -177,7 +177,7 @@ def is_unlabeled(labels: NDArray[Any], unlabeled: Any) -> NDArray[np.bool_]:
     return np.asarray(labels == unlabeled, dtype=bool)
 
 
-def as_labels(y: Any) -> NDArray[Any]:
+def as_labels(y: Any) -> NDArray[np.generic]:
     """Return labels as an array of one axis; numbers among strings stay numbers.
 
     Missing labels of a Series of pandas or polars, or of an array of pyarrow, are None or NaN.
@@ -191,7 +191,7 @@ def as_labels(y: Any) -> NDArray[Any]:
     return column_or_1d(y, warn=True)  # type: ignore[no-any-return]
 
 
-def _as_numbers(sample_domain: Any) -> NDArray[np.int64]:
+def _as_numbers(sample_domain: object) -> NDArray[np.int64]:
     numbers = column_or_1d(sample_domain)
     if numbers.dtype.kind not in "iu" and not np.array_equal(numbers, np.round(numbers)):
         raise ValueError(
@@ -203,7 +203,11 @@ def _as_numbers(sample_domain: Any) -> NDArray[np.int64]:
 
 
 def _check_both(
-    numbers: NDArray[np.int64], labels: NDArray[Any], unlabeled: Any, *, given: bool = False
+    numbers: NDArray[np.int64],
+    labels: NDArray[np.generic],
+    unlabeled: object,
+    *,
+    given: bool = False,
 ) -> None:
     n_source, n_target = int((numbers >= 0).sum()), int((numbers < 0).sum())
     if n_source and n_target:
@@ -230,7 +234,7 @@ def _check_both(
     )
 
 
-def _own_type(labels: NDArray[Any]) -> NDArray[Any]:
+def _own_type(labels: NDArray[np.generic]) -> NDArray[np.generic]:
     """Turn an object array of equal types into an array of this type."""
     if len({type(label) for label in labels}) != 1:
         return labels
@@ -238,7 +242,7 @@ def _own_type(labels: NDArray[Any]) -> NDArray[Any]:
     return own if own.dtype.kind in "biuf" else labels
 
 
-def _is_missing(value: Any) -> bool:
+def _is_missing(value: object) -> bool:
     """Tell whether a value is None, NaN, NaT or NA."""
     if value is None:
         return True
@@ -247,7 +251,7 @@ def _is_missing(value: Any) -> bool:
     return type(value).__name__ in ("NAType", "NaTType")
 
 
-def _same(label: Any, unlabeled: Any) -> bool:
+def _same(label: Any, unlabeled: object) -> bool:
     if _is_missing(label):
         return False
     return isinstance(label, str) == isinstance(unlabeled, str) and bool(label == unlabeled)

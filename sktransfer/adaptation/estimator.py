@@ -74,7 +74,11 @@ class AdaptedClassifier(
     __metadata_request__transform: ClassVar[dict[str, Any]] = {"sample_domain": True}
 
     def fit(
-        self, X: Any, y: ArrayLike, sample_domain: ArrayLike | None = None, X_target: Any = None
+        self,
+        X: object,
+        y: ArrayLike,
+        sample_domain: ArrayLike | None = None,
+        X_target: object = None,
     ) -> Any:
         """Train on the labels of the source, and bring the features of both domains together.
 
@@ -102,7 +106,7 @@ class AdaptedClassifier(
 
     def predict_proba(
         self,
-        X: Any,
+        X: object,
         sample_domain: ArrayLike | None = None,
         allow_source: bool = False,  # noqa: ARG002 - skada's scorers pass it
     ) -> NDArray[np.float64]:
@@ -131,10 +135,10 @@ class AdaptedClassifier(
 
     def predict(
         self,
-        X: Any,
+        X: object,
         sample_domain: ArrayLike | None = None,
         allow_source: bool = False,  # noqa: ARG002 - skada's scorers pass it
-    ) -> NDArray[Any]:
+    ) -> NDArray[np.generic]:
         """Name the most probable class.
 
         Parameters
@@ -157,7 +161,7 @@ class AdaptedClassifier(
 
     def score(
         self,
-        X: Any,
+        X: object,
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
         sample_domain: ArrayLike | None = None,
@@ -199,7 +203,7 @@ class AdaptedClassifier(
         predicted = self._labels(_safe_indexing(X, labelled), of_rows[1])
         return float(np.average(labels[labelled] == predicted, weights=of_rows[0]))
 
-    def transform(self, X: Any, sample_domain: ArrayLike | None = None) -> NDArray[np.float32]:
+    def transform(self, X: object, sample_domain: ArrayLike | None = None) -> NDArray[np.float32]:
         """Compute the adapted features, which both heads read.
 
         Parameters
@@ -233,7 +237,7 @@ class AdaptedClassifier(
         return net
 
     @property
-    def classes_(self) -> NDArray[Any]:
+    def classes_(self) -> NDArray[np.generic]:
         """The labels, sorted, without `unlabeled`."""
         if not hasattr(self, "_coder"):
             raise AttributeError(f"{type(self).__name__} has no classes_ before it is fitted.")
@@ -261,7 +265,9 @@ class AdaptedClassifier(
             self.head, self.bottleneck, self.dropout, None, n_domains, batch_norm=with_norm
         )
 
-    def _fit(self, X: Any, y: Any, sample_domain: Any, X_target: Any) -> AdaptedClassifier:
+    def _fit(
+        self, X: object, y: object, sample_domain: object, X_target: object
+    ) -> AdaptedClassifier:
         check_parameters(self)
         refuse_missing_y(y, type(self).__name__)
         scratch = True if self.backbone is None else None
@@ -315,11 +321,11 @@ class AdaptedClassifier(
             self.pixel_norm == "per_domain" and self.backbone is not None,
         )
 
-    def _parts(self, X: Any, X_target: Any) -> list[Any]:
+    def _parts(self, X: object, X_target: object) -> list[Any]:
         parts = [self._checked(X, reset=True)]
         return parts if X_target is None else [*parts, self._checked(X_target, reset=False)]
 
-    def _checked(self, X: Any, *, reset: bool) -> Any:
+    def _checked(self, X: object, *, reset: bool) -> Any:
         """Return images, or a float32 array if there is no backbone."""
         if self.backbone is None:
             rows = validate_data(self, X, reset=reset, dtype=np.float64)
@@ -332,14 +338,14 @@ class AdaptedClassifier(
             allow_nan=self.on_error != "raise",
         )
 
-    def _labels(self, X: Any, sample_domain: Any) -> NDArray[Any]:
+    def _labels(self, X: Any, sample_domain: Any) -> NDArray[np.generic]:
         """Predict labels; an image that cannot be read has none."""
         probabilities = self.predict_proba(X, sample_domain)
         advice = "no label stands for that. Leave it out, or call predict_proba, whose row is NaN"
         refuse_unread(probabilities, advice)
         return self._coder.labels(probabilities)
 
-    def _hidden(self, X: Any, sample_domain: Any) -> NDArray[np.float64]:
+    def _hidden(self, X: object, sample_domain: object) -> NDArray[np.float64]:
         """Compute what both heads read, in float64."""
         check_is_fitted(self)
         checked = self._checked(X, reset=False)

@@ -84,7 +84,7 @@ class AdaptationNet(TransferNet):
         super().__init__(module, **params)
         self.plan = plan
 
-    def train_step_single(self, batch: Any, **_: Any) -> dict[str, Any]:
+    def train_step_single(self, batch: Any, **_: object) -> dict[str, Any]:
         """Compute the gradients of one step; nothing, if the training has been given up."""
         assert self.plan is not None
         assert self.stream is not None
@@ -203,17 +203,17 @@ class AdaptationNet(TransferNet):
 class AdaptationRecord(Callback):  # type: ignore[misc] # skorch is untyped
     """Write the records of the steps of each epoch into skorch's history."""
 
-    def on_train_begin(self, net: AdaptationNet, **_: Any) -> None:
+    def on_train_begin(self, net: AdaptationNet, **_: object) -> None:
         """Start counting steps."""
         net.begin()
 
-    def on_batch_begin(self, net: AdaptationNet, training: bool = False, **_: Any) -> None:
+    def on_batch_begin(self, net: AdaptationNet, training: bool = False, **_: object) -> None:
         """Lower the rates after a recovery; this comes after their schedule."""
         if training and net.plan is not None and net.plan.detector.strength != 1:
             for group in net.optimizer_.param_groups:
                 group["lr"] *= net.plan.detector.strength
 
-    def on_epoch_end(self, net: AdaptationNet, **_: Any) -> None:
+    def on_epoch_end(self, net: AdaptationNet, **_: object) -> None:
         """Record averages, lambda as it is at the end, and what has collapsed."""
         for name in net.seen_[-1] if net.seen_ else ():
             values = [seen[name] for seen in net.seen_]

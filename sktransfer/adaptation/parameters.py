@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sktransfer.parameters import checked, choice, integer, number, optional
 from sktransfer.training.parameters import TrainingParameters
+
+if TYPE_CHECKING:
+    from sktransfer.backbones.spec import BackboneLike
 
 __all__ = ["AdaptationParameters"]
 
@@ -110,7 +113,7 @@ class AdaptationParameters(TrainingParameters):
         lambda and rates. No label of the target plays a part in this.
     """
 
-    backbone: Any = field(default="resnet50", kw_only=False)
+    backbone: BackboneLike = field(default="resnet50", kw_only=False)
     lambda_max: float = checked(1.0, number(0, math.inf, "how strongly to adapt", closed=True))
     lambda_gamma: float = checked(10.0, number(0, 1e9, "how early lambda rises", closed=True))
     bottleneck: int | None = checked(256, optional(integer(1, "features that both heads read")))
@@ -120,8 +123,8 @@ class AdaptationParameters(TrainingParameters):
     )
     pixel_norm: str = checked("weights", choice("weights", "per_domain"))
     dropout: float = checked(0.5, number(0, 0.99, "what is left out", closed=True))
-    unlabeled: Any = -1
-    augmentation: Any = None
+    unlabeled: object = -1
+    augmentation: object = None
     class_weight: dict[Any, float] | str | None = None
     label_smoothing: float = checked(0.0, number(0, 1, "a probability", closed=True))
     early_stopping: bool = False

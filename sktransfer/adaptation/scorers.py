@@ -84,7 +84,9 @@ class UnsupervisedScorer(BaseEstimator):  # type: ignore[misc] # sklearn is unty
         self.floor = floor
         self.random_state = random_state
 
-    def __call__(self, estimator: Any, X: Any, y: Any, sample_domain: Any = None) -> float:
+    def __call__(
+        self, estimator: object, X: object, y: object, sample_domain: object = None
+    ) -> float:
         """Score a fitted model.
 
         Parameters
@@ -132,23 +134,23 @@ class UnsupervisedScorer(BaseEstimator):  # type: ignore[misc] # sklearn is unty
         return float((1 + counts.max() / counts.sum()) / 2)
 
 
-def _source_accuracy(_: Any, __: Any, ___: Domains, accuracy: float, ____: int) -> float:
+def _source_accuracy(_: object, __: object, ___: Domains, accuracy: float, ____: int) -> float:
     return accuracy
 
 
-def _target_entropy(estimator: Any, X: Any, domains: Domains, _: float, __: int) -> float:
+def _target_entropy(estimator: object, X: object, domains: Domains, _: float, __: int) -> float:
     return -mean_entropy(_of_target(estimator, X, domains))
 
 
-def _information(estimator: Any, X: Any, domains: Domains, _: float, __: int) -> float:
+def _information(estimator: object, X: object, domains: Domains, _: float, __: int) -> float:
     return information_maximization(_of_target(estimator, X, domains))
 
 
-def _nuclear_norm(estimator: Any, X: Any, domains: Domains, _: float, __: int) -> float:
+def _nuclear_norm(estimator: object, X: object, domains: Domains, _: float, __: int) -> float:
     return batch_nuclear_norm(_of_target(estimator, X, domains))
 
 
-def _density(estimator: Any, X: Any, domains: Domains, _: float, seed: int) -> float:
+def _density(estimator: object, X: object, domains: Domains, _: float, seed: int) -> float:
     return soft_neighborhood_density(_of_target(estimator, X, domains), random_state=seed)
 
 
@@ -196,12 +198,12 @@ METHODS: Final[dict[str, Callable[..., float]]] = {
 """What `method` can be."""
 
 
-def _sentinel(estimator: Any) -> Any:
+def _sentinel(estimator: object) -> Any:
     """Find `unlabeled` of the last step; -1, scikit-learn's convention, if it has none."""
     return getattr(_last_step(estimator), "unlabeled", -1)
 
 
-def _last_step(estimator: Any) -> Any:
+def _last_step(estimator: object) -> Any:
     while True:
         if hasattr(estimator, "best_estimator_"):
             estimator = estimator.best_estimator_
@@ -211,28 +213,28 @@ def _last_step(estimator: Any) -> Any:
             return estimator
 
 
-def _rows(X: Any, rows: NDArray[np.intp]) -> Any:
+def _rows(X: object, rows: NDArray[np.intp]) -> Any:
     from sklearn.utils import _safe_indexing
 
     return _safe_indexing(X, rows)
 
 
-def _of_target(estimator: Any, X: Any, domains: Domains) -> NDArray[Any]:
+def _of_target(estimator: Any, X: Any, domains: Domains) -> NDArray[np.generic]:
     return np.asarray(estimator.predict_proba(_rows(X, np.flatnonzero(~domains.is_source))))
 
 
-def _accuracy(estimator: Any, X: Any, labels: NDArray[Any]) -> float:
+def _accuracy(estimator: Any, X: Any, labels: NDArray[np.generic]) -> float:
     told = np.asarray(estimator.predict(X, **_of_source(estimator, len(labels))))
     return float(np.mean(told == labels))
 
 
-def _of_source(estimator: Any, n_rows: int) -> dict[str, Any]:
+def _of_source(estimator: object, n_rows: int) -> dict[str, Any]:
     """Say that rows are of the source, to an estimator that may normalise each domain by itself."""
     takes = inspect.signature(_last_step(estimator).predict).parameters
     return {"sample_domain": np.full(n_rows, SOURCE)} if "sample_domain" in takes else {}
 
 
-def _columns(classes: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.intp]:
+def _columns(classes: NDArray[np.generic], labels: NDArray[np.generic]) -> NDArray[np.intp]:
     """Find the column of each label; -1 if it has none."""
     place = {label: column for column, label in enumerate(classes.tolist())}
     return np.array([place.get(label, -1) for label in labels.tolist()])

@@ -17,7 +17,7 @@ __all__ = ["check_target_labels", "fit_on", "split_target"]
 
 
 def split_target(
-    X: Any, y: Any, groups: Any, X_target: Any, unlabeled: Any
+    X: object, y: object, groups: object, X_target: object, unlabeled: object
 ) -> tuple[Any, Any, Any, Any]:
     """Set rows apart whose label says that there is none.
 
@@ -63,7 +63,7 @@ def split_target(
     return take(X, labelled), labels[labelled], groups, take(X, target)
 
 
-def check_target_labels(X_target: Any, y_target: ArrayLike | None) -> NDArray[Any] | None:
+def check_target_labels(X_target: object, y_target: ArrayLike | None) -> NDArray[np.generic] | None:
     """Return the labels of the target, which only score, as an array; None if there are none.
 
     Raises
@@ -75,12 +75,12 @@ def check_target_labels(X_target: Any, y_target: ArrayLike | None) -> NDArray[An
         return None
     if X_target is None:
         raise ValueError("y_target is given without images. Pass X_target, or unlabeled, too.")
-    labels: NDArray[Any] = np.asarray(column_or_1d(y_target))
+    labels: NDArray[np.generic] = np.asarray(column_or_1d(y_target))
     check_consistent_length(X_target, labels)
     return labels
 
 
-def fit_on(estimator: Any, X: Any, y: NDArray[Any], X_target: Any) -> Any:
+def fit_on(estimator: Any, X: Any, y: NDArray[np.generic], X_target: Any) -> Any:
     """Fit an estimator, on unlabelled images of the target too if it takes domains."""
     if X_target is None or not has_fit_parameter(estimator, "sample_domain"):
         return estimator.fit(X, y)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.base import clone
@@ -109,9 +109,9 @@ class Probes:
 def probe_layers(
     features: DeepFeatureTransformer,
     pixels: PixelTransformer,
-    X: Any,
+    X: object,
     codes: NDArray[np.intp],
-    folds: Any,
+    folds: object,
 ) -> Probes:
     """Cross-validate a linear classifier on every stage and pooling, and on raw pixels.
 

@@ -85,7 +85,7 @@ def recommend_strategy(
     X: Any,
     y: ArrayLike,
     *,
-    backbone: Any = "resnet50",
+    backbone: object = "resnet50",
     weights: str = "default",
     cv: int = 5,
     few_per_class: int = 100,

@@ -18,9 +18,19 @@ if TYPE_CHECKING:
 
     from sktransfer.preprocessing import Preprocessing
 
-__all__ = ["BackboneSpec", "Layout", "Stage", "WeightsSource", "build_without_values"]
+__all__ = [
+    "BackboneLike",
+    "BackboneSpec",
+    "Layout",
+    "Stage",
+    "WeightsSource",
+    "build_without_values",
+]
 
 Layout: TypeAlias = Literal["nchw", "nhwc", "tokens"]
+
+BackboneLike: TypeAlias = "str | nn.Module | Callable[[], nn.Module] | BackboneSpec"
+"""The ways in which a user may say which network is meant."""
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ class FineTuneClassifier(ClassifierMixin, FineTunedEstimator):  # type: ignore[m
 
     def partial_fit(
         self,
-        X: Any,
+        X: object,
         y: ArrayLike,
         classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
@@ -104,7 +104,7 @@ class FineTuneClassifier(ClassifierMixin, FineTunedEstimator):  # type: ignore[m
         self._continue(X, y, sample_weight, classes)
         return self
 
-    def decision_function(self, X: Any) -> NDArray[np.float64]:
+    def decision_function(self, X: object) -> NDArray[np.float64]:
         """Compute logits.
 
         Parameters
@@ -120,7 +120,7 @@ class FineTuneClassifier(ClassifierMixin, FineTunedEstimator):  # type: ignore[m
         scores = self._scores(X)
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
-    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+    def predict_proba(self, X: object) -> NDArray[np.float64]:
         """Compute the probability of each class.
 
         Parameters
@@ -136,7 +136,7 @@ class FineTuneClassifier(ClassifierMixin, FineTunedEstimator):  # type: ignore[m
         scores = self._scores(X)
         return self._classes.probabilities(scores)
 
-    def predict(self, X: Any) -> NDArray[Any]:
+    def predict(self, X: object) -> NDArray[np.generic]:
         """Name the most probable class, or all labels with a probability above one half.
 
         Parameters
@@ -164,7 +164,7 @@ class FineTuneClassifier(ClassifierMixin, FineTunedEstimator):  # type: ignore[m
         return self._classes.labels(probabilities)
 
     @property
-    def classes_(self) -> NDArray[Any]:
+    def classes_(self) -> NDArray[np.generic]:
         """The labels, sorted."""
         if not hasattr(self, "_coder"):
             raise AttributeError(f"{type(self).__name__} has no classes_ before it is fitted.")
@@ -174,12 +174,12 @@ class FineTuneClassifier(ClassifierMixin, FineTunedEstimator):  # type: ignore[m
     def _classes(self) -> ClassTarget:
         return cast("ClassTarget", self._coder)
 
-    def _check_y(self, y: Any) -> NDArray[Any]:
+    def _check_y(self, y: object) -> NDArray[np.generic]:
         return check_labels(y)
 
     def _target(
         self,
-        y: NDArray[Any],
+        y: NDArray[np.generic],
         weights: NDArray[np.float64],  # noqa: ARG002 - a regressor needs them
         classes: ArrayLike | None,
     ) -> ClassTarget:
@@ -187,7 +187,7 @@ class FineTuneClassifier(ClassifierMixin, FineTunedEstimator):  # type: ignore[m
 
     def _class_factors(
         self, target: Target
-    ) -> Callable[[NDArray[Any], NDArray[np.float64]], NDArray[np.float64]]:
+    ) -> Callable[[NDArray[np.generic], NDArray[np.float64]], NDArray[np.float64]]:
         return partial(class_weights, self.class_weight, cast("ClassTarget", target))
 
     def __sklearn_tags__(self) -> Tags:

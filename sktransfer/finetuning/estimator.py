@@ -109,7 +109,7 @@ class FineTunedEstimator(
     mixup: float = checked(0.0, number(0, math.inf, "0 mixes nothing", closed=True))
     warm_start: bool = False
 
-    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
+    def fit(self, X: object, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
         """Train the network.
 
         A fit that fails, or is ended by Ctrl-C, leaves the estimator as it was.
@@ -135,7 +135,7 @@ class FineTunedEstimator(
             self._take_over(job, self._trained_net(job, epochs=None))
         return self
 
-    def transform(self, X: Any) -> NDArray[np.float32]:
+    def transform(self, X: object) -> NDArray[np.float32]:
         """Compute the features of the tuned backbone, on which the head is put.
 
         Parameters
@@ -181,7 +181,7 @@ class FineTunedEstimator(
 
     def lr_find(
         self,
-        X: Any,
+        X: object,
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
         *,
@@ -229,7 +229,7 @@ class FineTunedEstimator(
         return self._trained.widths[0]
 
     def _continue(
-        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None, classes: ArrayLike | None
+        self, X: object, y: ArrayLike, sample_weight: ArrayLike | None, classes: ArrayLike | None
     ) -> None:
         """Train for one epoch more, at constant rates, from where the last call ended."""
         with restored_on_failure(self):
@@ -242,9 +242,9 @@ class FineTunedEstimator(
 
     def _job(
         self,
-        X: Any,
+        X: object,
         y: Any,
-        sample_weight: Any,
+        sample_weight: object,
         *,
         again: bool,
         classes: Any = None,
@@ -347,12 +347,12 @@ class FineTunedEstimator(
             verbose=0,
         ).initialize()
 
-    def _scores(self, X: Any) -> NDArray[np.float64]:
+    def _scores(self, X: object) -> NDArray[np.float64]:
         """Compute the head's scores, (n_images, n_outputs); NaN for unreadable images."""
         features = self.transform(X)
         return self._trained.scores(features)
 
-    def _images(self, X: Any, *, reset: bool) -> ImageSequence:
+    def _images(self, X: object, *, reset: bool) -> ImageSequence:
         return validate_images(
             self,
             X,
@@ -361,12 +361,12 @@ class FineTunedEstimator(
             allow_nan=self.on_error != "raise",
         )
 
-    def _check_y(self, y: Any) -> NDArray[Any]:
+    def _check_y(self, y: object) -> NDArray[np.generic]:
         """Check targets and return them as an array."""
         raise NotImplementedError
 
     def _target(
-        self, y: NDArray[Any], weights: NDArray[np.float64], classes: ArrayLike | None
+        self, y: NDArray[np.generic], weights: NDArray[np.float64], classes: ArrayLike | None
     ) -> Target:
         """Return how targets are encoded."""
         raise NotImplementedError
@@ -374,7 +374,7 @@ class FineTunedEstimator(
     def _class_factors(
         self,
         target: Target,  # noqa: ARG002 - a classifier needs it
-    ) -> Callable[[NDArray[Any], NDArray[np.float64]], NDArray[np.float64]] | None:
+    ) -> Callable[[NDArray[np.generic], NDArray[np.float64]], NDArray[np.float64]] | None:
         """Return the function by which weights of rows are multiplied, if there is one."""
         return None
 

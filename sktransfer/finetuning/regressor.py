@@ -54,7 +54,7 @@ class FineTuneRegressor(RegressorMixin, FineTunedEstimator):  # type: ignore[mis
     """
 
     def partial_fit(
-        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None
+        self, X: object, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> FineTuneRegressor:
         """Train for one epoch, at constant rates and without a validation part.
 
@@ -75,7 +75,7 @@ class FineTuneRegressor(RegressorMixin, FineTunedEstimator):  # type: ignore[mis
         self._continue(X, y, sample_weight, None)
         return self
 
-    def predict(self, X: Any) -> NDArray[np.float64]:
+    def predict(self, X: object) -> NDArray[np.float64]:
         """Predict the targets, in the user's units.
 
         Parameters
@@ -91,7 +91,7 @@ class FineTuneRegressor(RegressorMixin, FineTunedEstimator):  # type: ignore[mis
         scores = self._scores(X)
         return cast("ContinuousTarget", self._coder).decode(scores)
 
-    def _check_y(self, y: Any) -> NDArray[Any]:
+    def _check_y(self, y: Any) -> NDArray[np.generic]:
         return check_values(y)
 
     def _target(

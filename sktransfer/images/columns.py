@@ -26,7 +26,7 @@ def column_names(X: Any) -> list[str] | None:
     return [str(name) for name in X.columns] if is_table else None
 
 
-def column_values(X: Any) -> Any:
+def column_values(X: object) -> Any:
     """Turn a column or a table into an array; leave everything else as it is.
 
     Examples

@@ -66,7 +66,7 @@ def join(first: Any, second: Any) -> Any:
     return [X[row] for X in (_by_position(first), _by_position(second)) for row in range(len(X))]
 
 
-def _by_position(X: Any) -> Any:
+def _by_position(X: object) -> Any:
     values = column_values(X)
     is_column = isinstance(values, np.ndarray) and values.shape[1:] == (1,)
     return values[:, 0] if is_column else values

@@ -123,7 +123,7 @@ def _checked_image_shape(
     )
 
 
-def _refuse_what_holds_no_images(X: Any) -> None:
+def _refuse_what_holds_no_images(X: object) -> None:
     if isinstance(X, (str, os.PathLike)):
         raise TypeError(f"X is one path, {os.fsdecode(X)!r}. {_POSSIBLE}. Wrap it in a list: [X].")
     if isinstance(X, (bytes, bytearray, Image.Image)) or (
@@ -238,7 +238,7 @@ def _dtype_of(X: torch.Tensor) -> np.dtype[Any]:
 
 
 def _from_rows(
-    X: Any, shape: tuple[int, int], image_shape: tuple[int, ...] | Literal["row"] | None
+    X: object, shape: tuple[int, int], image_shape: tuple[int, ...] | Literal["row"] | None
 ) -> ImageSequence:
     n_values = shape[1]
     if n_values == 0:
@@ -274,7 +274,7 @@ def _square(n_values: int, shape: tuple[int, int]) -> tuple[int, int]:
 
 
 def _from_objects(
-    X: NDArray[Any], image_shape: tuple[int, ...] | Literal["row"] | None
+    X: NDArray[np.generic], image_shape: tuple[int, ...] | Literal["row"] | None
 ) -> ImageSequence:
     """Take a column of images as it is, and numbers in disguise as numbers."""
     column = X[:, 0] if X.ndim == 2 and X.shape[1] == 1 else X
@@ -288,7 +288,7 @@ def _from_objects(
     return _from_array(_numbers(X), image_shape)
 
 
-def _numbers(X: NDArray[Any]) -> NDArray[Any]:
+def _numbers(X: NDArray[np.generic]) -> NDArray[np.generic]:
     """Convert an object array to the dtype of its values."""
     values = np.array(X.tolist())
     if values.dtype.kind in "buifc":

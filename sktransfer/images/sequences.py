@@ -174,7 +174,7 @@ class PixelRows(ImageSequence):
     """Rows of numbers that are no pictures, each taken as an image one pixel high."""
 
     def _item(self, row: int) -> object:
-        values = as_numpy(self._X[row])[None, :]  # (1, width)
+        values: Any = as_numpy(self._X[row])[None, :]  # (1, width)
         if values.dtype == np.uint8:
             return values
         values = values.astype(np.float64)

@@ -20,7 +20,7 @@ _N_LOOKED_AT = 32
 _FEW = 4  # images, which may be dark by chance
 
 
-def warn_of_one_image(X: Any, shape: tuple[int, ...]) -> None:
+def warn_of_one_image(X: object, shape: tuple[int, ...]) -> None:
     """Warn if `X` has the shape of one image, and is taken for as many as it has lines."""
     if len(shape) not in (2, 3):
         return
@@ -43,7 +43,7 @@ def warn_of_one_image(X: Any, shape: tuple[int, ...]) -> None:
     )
 
 
-def _is_tensor_of_channels(X: Any, shape: tuple[int, ...]) -> bool:
+def _is_tensor_of_channels(X: object, shape: tuple[int, ...]) -> bool:
     """Tell what torchvision's ``ToTensor`` makes of one picture from an array of images."""
     return (
         isinstance(X, torch.Tensor)
@@ -58,7 +58,7 @@ def _is_square_picture(X: Any, shape: tuple[int, ...]) -> bool:
     return is_bytes and shape[0] == shape[1] >= _LOWEST_SQUARE
 
 
-def warn_of_dark_bytes(X: Any, dtype: np.dtype[Any]) -> None:
+def warn_of_dark_bytes(X: object, dtype: np.dtype[Any]) -> None:
     """Warn if integers go no higher than a sixteenth of white in every image that is looked at."""
     if not isinstance(X, np.ndarray | torch.Tensor) or np.ma.isMaskedArray(X):
         return

@@ -25,7 +25,7 @@ __all__ = ["validate_images"]
 
 
 def validate_images(
-    estimator: BaseEstimator, X: Any, *, image_shape: ImageShape, reset: bool, allow_nan: bool
+    estimator: BaseEstimator, X: object, *, image_shape: ImageShape, reset: bool, allow_nan: bool
 ) -> ImageSequence:
     """Check `X`, a table of numbers as scikit-learn does, and wrap it as images.
 
@@ -84,7 +84,7 @@ def _refuse_several_columns_of_text(X: Any) -> None:
         )
 
 
-def _has_names(X: Any) -> bool:
+def _has_names(X: object) -> bool:
     """Tell a table whose columns scikit-learn can name, which Arrow's are not."""
     return column_names(X) is not None and not hasattr(X, "to_pylist")
 
@@ -98,7 +98,7 @@ def _is_text(value: object) -> bool:
     return isinstance(value, PathLike | Image.Image)
 
 
-def _is_table(X: Any) -> bool:
+def _is_table(X: object) -> bool:
     """Tell whether `X` has two dimensions and holds numbers."""
     if hasattr(X, "to_numpy") and hasattr(X, "columns"):
         first = X.to_numpy()[:1]

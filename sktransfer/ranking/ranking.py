@@ -55,13 +55,13 @@ _SOURCE_CLASSES = "source classes"  # name of the stage that the classifier beco
 
 
 def rank_backbones(
-    X: Any,
+    X: object,
     y: ArrayLike,
     *,
     backbones: Sequence[Any] | Mapping[str, Any],
     method: str = "logme",
     weights: str = "default",
-    layers: Any = None,
+    layers: object = None,
     pooling: str | Sequence[str] = "avg",
     image_shape: ImageShape = None,
     image_size: int | None = None,
@@ -190,7 +190,7 @@ def _entries(
 def _ranked(
     name: str | None,
     features: DeepFeatureTransformer,
-    X: Any,
+    X: object,
     codes: NDArray[np.intp],
     method: str,
     random_state: int | None,
@@ -221,7 +221,7 @@ def _ranked(
 
 
 def _source_probabilities(
-    features: DeepFeatureTransformer, spec: BackboneSpec, X: Any
+    features: DeepFeatureTransformer, spec: BackboneSpec, X: object
 ) -> NDArray[np.float64]:
     """Compute the probabilities of the classes that a network was trained for, through the store.
 

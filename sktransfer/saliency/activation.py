@@ -33,7 +33,7 @@ __all__ = ["activation_maps"]
 
 
 def activation_maps(
-    features: DeepFeatureTransformer, rest: Any, X: Any, target: Any
+    features: DeepFeatureTransformer, rest: Any, X: object, target: Any
 ) -> SaliencyMaps:
     """Share out the decision value of each image among the cells of its maps.
 

@@ -75,7 +75,7 @@ def read_affine(
     return Affine(weights, constants)
 
 
-def _check(given: Any, expected: Any, terms: Any) -> None:
+def _check(given: object, expected: Any, terms: Any) -> None:
     largest = max(1.0, float(np.abs(terms).max()), float(np.abs(expected).max()))
     if not np.abs(given - expected).max() <= _TOLERANCE * largest:
         raise NotAffine("the steps after the features are no weighted sum of them and a constant")

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 __all__ = ["classes_of", "decide", "target_columns"]
 
 
-def classes_of(estimator: Any) -> NDArray[Any] | None:
+def classes_of(estimator: object) -> NDArray[np.generic] | None:
     """The classes of a classifier; None of a regressor."""
     classes = getattr(estimator, "classes_", None)
     return None if classes is None else np.asarray(classes)
 
 
-def decide(estimator: Any, X: Any) -> NDArray[np.float64]:
+def decide(estimator: object, X: object) -> NDArray[np.float64]:
     """Compute one column for each class, or for each output of a regressor.
 
     Parameters
@@ -52,7 +52,7 @@ def decide(estimator: Any, X: Any) -> NDArray[np.float64]:
 
 
 def target_columns(
-    target: Any, classes: NDArray[Any] | None, values: NDArray[np.float64]
+    target: Any, classes: NDArray[np.generic] | None, values: NDArray[np.float64]
 ) -> NDArray[np.intp]:
     """Find the column of `values` that each image's map is about.
 
@@ -91,7 +91,7 @@ def target_columns(
     return np.array([found[0] for found in columns], np.intp)
 
 
-def _method(estimator: Any, name: str) -> Any:
+def _method(estimator: object, name: str) -> Any:
     if not hasattr(estimator, name):
         raise TypeError(
             f"estimator is a {type(estimator).__name__} without {name}, so that there is no decision "

@@ -22,7 +22,7 @@ _METHODS = ("auto", "cam", "grad_cam", "occlusion")
 
 
 def saliency_maps(
-    estimator: Any, X: Any, *, target: Any = None, method: str = "auto", n_cells: int = 8
+    estimator: object, X: object, *, target: Any = None, method: str = "auto", n_cells: int = 8
 ) -> SaliencyMaps:
     """Show where in images an estimator sees what it decides by.
 
@@ -113,7 +113,7 @@ def saliency_maps(
     return occlusion_maps(estimator, X, target, n_cells)
 
 
-def _unwrapped(estimator: Any) -> Any:
+def _unwrapped(estimator: object) -> Any:
     """Take the best estimator of a search, and what is left of a pipeline without idle steps."""
     estimator = getattr(estimator, "best_estimator_", estimator)
     if not isinstance(estimator, Pipeline):

@@ -34,7 +34,7 @@ __all__ = ["gradient_maps", "tuned_network"]
 _PARTS = ("backbone", "spec", "preprocessing", "pooling", "standardize", "head")
 
 
-def tuned_network(estimator: Any) -> Any:
+def tuned_network(estimator: object) -> Any:
     """Find the network of an estimator that fine-tunes one; None if it is something else."""
     net = getattr(estimator, "net_", None)
     module = getattr(net, "module_", None)
@@ -105,7 +105,7 @@ def _last_map(network: Any, pixels: NDArray[np.uint8], batch_size: int) -> Tenso
     return torch.cat(found)
 
 
-def _for_each_class(scores: Tensor, estimator: Any) -> Tensor:
+def _for_each_class(scores: Tensor, estimator: object) -> Tensor:
     """Make two columns of the single score of two classes."""
     classes = classes_of(estimator)
     if classes is not None and scores.shape[1] == 1 and len(classes) == 2:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -47,7 +47,7 @@ class SaliencyMaps:
 
     maps: NDArray[np.float64]
     pixels: NDArray[np.uint8]
-    targets: NDArray[Any]
+    targets: NDArray[np.generic]
     values: NDArray[np.float64]
     method: str
     constants: NDArray[np.float64] | None = None

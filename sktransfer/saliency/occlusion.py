@@ -37,7 +37,7 @@ _SIDE = 224  # in pixels, to which images are resized for an estimator that does
 _TOGETHER = 256  # images that are decided upon at once
 
 
-def occlusion_maps(estimator: Any, X: Any, target: Any, n_cells: int) -> SaliencyMaps:
+def occlusion_maps(estimator: object, X: object, target: Any, n_cells: int) -> SaliencyMaps:
     """Cover parts of images and see what becomes of the decision.
 
     Parameters
@@ -80,7 +80,7 @@ def occlusion_maps(estimator: Any, X: Any, target: Any, n_cells: int) -> Salienc
     )
 
 
-def _pixels(estimator: Any, X: Any) -> NDArray[np.uint8]:
+def _pixels(estimator: object, X: object) -> NDArray[np.uint8]:
     """Read images as the estimator's network sees them, or whole."""
     features, _ = split_pipeline(estimator)
     if features is not None:
@@ -102,14 +102,14 @@ def _whole(images: ImageSequence) -> NDArray[np.uint8]:
     return np.stack([np.asarray(image) for image in read])
 
 
-def _image_shape(estimator: Any) -> Any:
+def _image_shape(estimator: object) -> Any:
     first = estimator
     while hasattr(first, "steps"):
         first = first.steps[0][1]
     return getattr(first, "image_shape", None)
 
 
-def _without_store(estimator: Any) -> Callable[[NDArray[np.uint8]], NDArray[np.float64]]:
+def _without_store(estimator: object) -> Callable[[NDArray[np.uint8]], NDArray[np.float64]]:
     """Decide upon images that nobody will ask for again."""
     features, rest = split_pipeline(estimator)
     if features is None:

@@ -7,7 +7,7 @@ import math
 import os
 import shutil
 import tempfile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -16,15 +16,17 @@ from sktransfer.parameters import bytes_allowed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import DTypeLike, NDArray
+    from numpy.typing import NDArray
 
 __all__ = ["MAX_BYTES_IN_MEMORY", "allocate"]
+
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 MAX_BYTES_IN_MEMORY = bytes_allowed("SKTRANSFER_TRAINING_BYTES", 2**31)
 """What one array of training data may take in memory; a larger one is a file."""
 
 
-def allocate(shape: Sequence[int], dtype: DTypeLike) -> NDArray[Any]:
+def allocate(shape: Sequence[int], dtype: type[_Scalar]) -> NDArray[_Scalar]:
     """Make an array without values, mapped from a file if it is large.
 
     The file has no name that anybody could find, and its space is free again when the array is no

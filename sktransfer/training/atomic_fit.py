@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -12,7 +12,7 @@ __all__ = ["restored_on_failure"]
 
 
 @contextmanager
-def restored_on_failure(estimator: Any) -> Iterator[None]:
+def restored_on_failure(estimator: object) -> Iterator[None]:
     """Put all attributes of an object back if what happens inside does not end well.
 
     What attributes refer to is not copied: it must be replaced, and never be changed in place.

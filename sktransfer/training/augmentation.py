@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +29,7 @@ else:
 _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's
 
 
-def resolve_augmentation(augmentation: Any, *, trunk_is_frozen: bool) -> Augmentation | None:
+def resolve_augmentation(augmentation: object, *, trunk_is_frozen: bool) -> Augmentation | None:
     """Find what is done to a batch of images, or None for nothing.
 
     Parameters

@@ -38,7 +38,7 @@ class TrainingRows(Dataset[Any]):
         Per-sample weight of the loss, with a mean of one.
     """
 
-    views: Sequence[NDArray[Any]]
+    views: Sequence[NDArray[np.generic]]
     rows: NDArray[np.intp]
     targets: NDArray[np.float32]
     weights: NDArray[np.float32]

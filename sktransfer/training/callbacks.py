@@ -56,7 +56,7 @@ class Phases(Callback):  # type: ignore[misc] # skorch is untyped
     def __init__(self, warmup_epochs: int, first_trained: int) -> None:
         self.warmup_epochs, self.first_trained = warmup_epochs, first_trained
 
-    def on_epoch_begin(self, net: Any, **_: Any) -> None:
+    def on_epoch_begin(self, net: Any, **_: object) -> None:
         """Freeze at the first epoch, and unfreeze when the time has come."""
         epoch = len(net.history) - 1
         network = net.module_
@@ -83,12 +83,12 @@ class RateSchedule(Callback):  # type: ignore[misc]
     def __init__(self, schedule: str, n_steps: int, backbone_start: int) -> None:
         self.schedule, self.n_steps, self.backbone_start = schedule, n_steps, backbone_start
 
-    def on_train_begin(self, net: Any, **_: Any) -> None:
+    def on_train_begin(self, net: Any, **_: object) -> None:
         """Remember the rates that the groups were made with."""
         self.step_ = 0
         self.rates_ = [group["lr"] for group in net.optimizer_.param_groups]
 
-    def on_batch_begin(self, net: Any, training: bool = False, **_: Any) -> None:
+    def on_batch_begin(self, net: Any, training: bool = False, **_: object) -> None:
         """Set the rates of the step that comes."""
         if not training:
             return
@@ -111,7 +111,7 @@ class Clipping(Callback):  # type: ignore[misc]
     def __init__(self, max_norm: float) -> None:
         self.max_norm = max_norm
 
-    def on_grad_computed(self, net: Any, **_: Any) -> None:
+    def on_grad_computed(self, net: Any, **_: object) -> None:
         """Scale."""
         groups = net.optimizer_.param_groups
         nn.utils.clip_grad_norm_([p for group in groups for p in group["params"]], self.max_norm)
@@ -131,12 +131,12 @@ class KeepBest(Callback):  # type: ignore[misc]
     def __init__(self, patience: int, start: int = 0) -> None:
         self.patience, self.start = patience, start
 
-    def on_train_begin(self, net: Any, **_: Any) -> None:  # noqa: ARG002 - skorch's signature
+    def on_train_begin(self, net: Any, **_: object) -> None:  # noqa: ARG002 - skorch's signature
         """Forget an earlier training."""
         self.best_loss_, self.waited_ = math.inf, 0
         self.state_: dict[str, Tensor] | None = None
 
-    def on_epoch_end(self, net: Any, dataset_valid: Any = None, **_: Any) -> None:
+    def on_epoch_end(self, net: Any, dataset_valid: Any = None, **_: object) -> None:
         """Compare the epoch's validation loss with the smallest so far."""
         if dataset_valid is None:
             return
@@ -150,7 +150,7 @@ class KeepBest(Callback):  # type: ignore[misc]
             self.waited_ += 1
             net.stops_ = self.waited_ >= self.patience
 
-    def on_train_end(self, net: Any, **_: Any) -> None:
+    def on_train_end(self, net: Any, **_: object) -> None:
         """Return to the best weights."""
         if self.state_ is not None:
             restore(net.module_, self.state_)
@@ -160,7 +160,7 @@ class KeepBest(Callback):  # type: ignore[misc]
 class EpochRecord(Callback):  # type: ignore[misc]
     """Write rates and the validation score of each epoch into skorch's history."""
 
-    def on_epoch_end(self, net: Any, **_: Any) -> None:
+    def on_epoch_end(self, net: Any, **_: object) -> None:
         """Record what the epoch gave."""
         if net.validated_ and net.target is not None:
             scores, encoded = (np.concatenate(part) for part in zip(*net.validated_, strict=True))
@@ -202,6 +202,6 @@ def tidy(history: Any, columns: Mapping[str, str] = COLUMNS) -> list[dict[str, A
     ]
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """Turn a number of NumPy into one of Python."""
     return value.item() if isinstance(value, np.generic) else value

@@ -6,7 +6,7 @@ it, and the order of the rows of ``X`` plays no part, as scikit-learn asks of sa
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xxhash
@@ -20,7 +20,7 @@ __all__ = ["merge_equal_rows"]
 
 
 def merge_equal_rows(
-    inputs: Sequence[NDArray[Any]],
+    inputs: Sequence[NDArray[np.generic]],
     targets: NDArray[np.float32],
     weights: NDArray[np.float64],
     rows: NDArray[np.intp],

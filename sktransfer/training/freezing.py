@@ -29,7 +29,7 @@ __all__ = [
 STRATEGIES: Final = ("scratch", "full", "frozen", "partial")
 
 
-def first_trained_stage(strategy: str, n_trainable: Any, spec: BackboneSpec) -> int:
+def first_trained_stage(strategy: str, n_trainable: object, spec: BackboneSpec) -> int:
     """Find the first stage that trains; ``len(spec.stages)`` if none does.
 
     Parameters

@@ -62,7 +62,7 @@ class Standardizer(nn.Module):
         return (features - self.mean) * self.inverse
 
 
-def check_head(head: Any) -> None:
+def check_head(head: object) -> None:
     """Refuse what is neither the name of a head nor callable.
 
     Raises

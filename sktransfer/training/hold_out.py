@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,7 +17,7 @@ are better used for training."""
 
 
 def hold_out(
-    groups: NDArray[Any], fraction: float, seed: int
+    groups: NDArray[np.generic], fraction: float, seed: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Split rows in a part to train on and a part to watch, in equal proportions of each group.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -61,7 +61,7 @@ class Inputs:
 
     kind: InputKind
     reason: str
-    views: list[NDArray[Any]]
+    views: list[NDArray[np.generic]]
     augmentation: Augmentation | None
     failed: list[int]
 
@@ -157,9 +157,9 @@ def compute_inputs(
     if augmentation is None or n_views is None:
         return Inputs(kind, reason, [pixels], augmentation, failed)
     generator = torch.Generator().manual_seed(seed)
-    views: list[NDArray[Any]] = []
+    views: list[NDArray[np.generic]] = []
     for _ in range(n_views):
-        view = _augmented(pixels, augmentation, generator)
+        view: NDArray[np.generic] = _augmented(pixels, augmentation, generator)
         if kind != "pixels":
             view, _ = trunk.run(as_image_sequence(view), use_store=False)
         views.append(view)
@@ -178,7 +178,7 @@ class _Trunk:
 
     def run(
         self, images: ImageSequence, *, use_store: bool = True
-    ) -> tuple[NDArray[Any], list[int]]:
+    ) -> tuple[NDArray[np.generic], list[int]]:
         """Compute the output of the frozen stages, or find what it was before."""
         if self.kind == "vectors":
             pooling = self.settings.network.pooling

@@ -96,7 +96,7 @@ class TransferNet(NeuralNet):  # type: ignore[misc] # skorch is untyped
         return step
 
     def fit_loop(
-        self, X: Any, y: Any = None, epochs: int | None = None, **fit_params: Any
+        self, X: object, y: object = None, epochs: int | None = None, **fit_params: Any
     ) -> TransferNet:
         """Run epochs until they are done, or `stops_` says that the training should end.
 
@@ -160,17 +160,17 @@ class TransferNet(NeuralNet):  # type: ignore[misc] # skorch is untyped
             n_run += 1
         self.history.record(f"{prefix}_batch_count", n_run)
 
-    def predict(self, X: Any) -> NDArray[Any]:
+    def predict(self, X: object) -> NDArray[np.generic]:
         """Predict targets as the user passed them."""
         scores = self._scores(X)
         return scores if self.target is None else self.target.decode(scores)
 
-    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+    def predict_proba(self, X: object) -> NDArray[np.float64]:
         """Compute probabilities of classes; the scores, if targets are no classes."""
         scores = self._scores(X)
         return self.target.probabilities(scores) if isinstance(self.target, ClassTarget) else scores
 
-    def _scores(self, X: Any) -> NDArray[np.float64]:
+    def _scores(self, X: object) -> NDArray[np.float64]:
         scores: NDArray[np.float64] = self.forward(X, device="cpu").double().numpy()
         return scores
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from sktransfer.features.pooling import check_pooling
 from sktransfer.features.run_parameters import RunParameters
@@ -15,17 +15,19 @@ from sktransfer.training.schedule import SCHEDULES
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     import torch
     from torch import nn
+
+    from sktransfer.backbones.spec import BackboneLike
 
 __all__ = ["TrainingParameters"]
 
 MOST_HELD_OUT = 0.9
 
 
-def _one_pooling(name: str, value: Any) -> None:
+def _one_pooling(name: str, value: object) -> None:
     if not isinstance(value, str):
         raise TypeError(
             f"{name}={value!r} is a {type(value).__name__}. Pass the name of one pooling, such as "
@@ -106,7 +108,7 @@ class TrainingParameters(RunParameters):
         makes new views each epoch, and all stages run in each.
     """
 
-    backbone: Any = field(default="resnet50", kw_only=False)
+    backbone: BackboneLike = field(default="resnet50", kw_only=False)
     weights: str | os.PathLike[str] = "default"
     strategy: str = checked("partial", choice(*STRATEGIES))
     n_trainable: int = checked(1, integer(1, "stages that train, counted from the last"))
@@ -120,12 +122,12 @@ class TrainingParameters(RunParameters):
     backbone_lr: float | None = checked(None, optional(number(0, math.inf, "the backbone's rate")))
     optimizer: str | type[torch.optim.Optimizer] = "adamw"
     weight_decay: float = checked(1e-4, number(0, math.inf, "of the optimiser", closed=True))
-    augmentation: Any = "auto"
+    augmentation: object = "auto"
     freeze_batchnorm: bool = True
     early_stopping: bool = True
     validation_fraction: float = checked(0.1, number(0, MOST_HELD_OUT, "the part held back"))
     patience: int = checked(5, integer(1, "epochs without a better loss"))
-    callbacks: Any = None
+    callbacks: Literal["disable"] | Iterable[object] | None = None
     net_params: Mapping[str, Any] | None = None
     schedule: str = checked("cosine", choice(*SCHEDULES))
     layer_decay: float | None = checked(

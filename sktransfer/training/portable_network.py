@@ -19,11 +19,13 @@ from sktransfer.training.network import TransferNetwork
 from sktransfer.training.serving import TUNED
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from sktransfer.backbones.spec import BackboneLike
     from sktransfer.preprocessing import Preprocessing
 
 __all__ = ["TrainedNetwork"]
@@ -54,8 +56,8 @@ class TrainedNetwork:
         self,
         network: TransferNetwork,
         loaded: LoadedBackbone,
-        backbone: Any,
-        head: Any,
+        backbone: BackboneLike,
+        head: str | Callable[[int, int], nn.Module],
         widths: tuple[int, int],
     ) -> None:
         self._network: TransferNetwork | None = network

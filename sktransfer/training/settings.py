@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import torch
 
@@ -12,10 +12,12 @@ from sktransfer.features.device import candidate_precisions, resolve_device
 from sktransfer.parameters import check_choice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    import os
+    from collections.abc import Callable, Iterable, Mapping
 
     from torch import nn
 
+    from sktransfer.backbones.spec import BackboneLike
     from sktransfer.features.run_parameters import RunSettings
     from sktransfer.images import ImageShape
     from sktransfer.training.parameters import TrainingParameters
@@ -71,8 +73,8 @@ class NetworkSettings:
         Whether BatchNorm keeps its statistics in stages that train.
     """
 
-    backbone: Any
-    weights: Any
+    backbone: BackboneLike
+    weights: str | os.PathLike[str]
     strategy: str
     n_trainable: int
     head: str | Callable[[int, int], nn.Module]
@@ -147,12 +149,12 @@ class TrainingSettings:
     batch_size: int
     patience: int | None
     validation_fraction: float
-    augmentation: Any
+    augmentation: object
     n_views: int | None
     mixup: float
     device: torch.device
     precision: str
-    callbacks: Any
+    callbacks: Literal["disable"] | Iterable[object] | None
     net_params: Mapping[str, Any]
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -42,10 +42,10 @@ class SupervisedRows:
 
 def supervised_rows(
     inputs: Inputs,
-    y: NDArray[Any],
+    y: NDArray[np.generic],
     weights: NDArray[np.float64],
     target: Target,
-    class_factors: Callable[[NDArray[Any], NDArray[np.float64]], NDArray[np.float64]] | None,
+    class_factors: Callable[[NDArray[np.generic], NDArray[np.float64]], NDArray[np.float64]] | None,
     held_out: float,
     seed: int,
 ) -> SupervisedRows:

@@ -22,7 +22,7 @@ _NUMPY_FLOATS = (torch.float16, torch.float32, torch.float64)
 _ROUNDING = 1e-5  # how far a float pixel may leave 0..1 by rounding errors alone
 
 
-def as_numpy(array: NDArray[Any] | torch.Tensor) -> NDArray[Any]:
+def as_numpy(array: NDArray[np.generic] | torch.Tensor) -> NDArray[np.generic]:
     """Convert an array or a tensor on any device to a plain array, without a copy if possible.
 
     Raises
@@ -41,7 +41,7 @@ def as_numpy(array: NDArray[Any] | torch.Tensor) -> NDArray[Any]:
     return np.asarray(array)
 
 
-def _tensor_as_numpy(tensor: torch.Tensor) -> NDArray[Any]:
+def _tensor_as_numpy(tensor: torch.Tensor) -> NDArray[np.generic]:
     if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
         kind = "quantized" if tensor.is_quantized else str(tensor.layout).removeprefix("torch.")
         where = "on the device 'meta'" if tensor.is_meta else f"of the kind {kind}"
@@ -95,7 +95,7 @@ def channel_axis(shape: tuple[int, ...]) -> int | None:
     )
 
 
-def array_pixels(array: NDArray[Any], notice: Notice = nobody) -> NDArray[np.uint8]:
+def array_pixels(array: NDArray[np.generic], notice: Notice = nobody) -> NDArray[np.uint8]:
     """Return the pixels of one array, whatever its layout and dtype."""
     axis = channel_axis(array.shape)
     pixels = _to_bytes(array)
@@ -141,12 +141,12 @@ def _to_bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
     return array.astype(np.uint8)
 
 
-def _floats_to_bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
+def _floats_to_bytes(array: NDArray[np.generic]) -> NDArray[np.uint8]:
     with np.errstate(all="ignore"):  # some builds of NumPy warn of NaN here
         low, high = float(array.min()), float(array.max())
     if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):  # also if they are NaN
         raise Unusable(*_outside_unit_interval(low, high))
-    levels: NDArray[Any] = np.rint(array * 255).clip(0, 255)
+    levels: NDArray[np.generic] = np.rint(array * 255).clip(0, 255)
     return levels.astype(np.uint8)
 
 

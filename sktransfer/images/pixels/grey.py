@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,7 +16,7 @@ _SIXTEEN_BITS = frozenset({"JPEG2000", "PNG", "PPM"})  # whose integers Pillow s
 _PHOTOMETRIC, _BITS, _WHITE_IS_ZERO = 262, 258, 0
 
 
-def deep_grey_pixels(image: Image.Image) -> NDArray[Any]:
+def deep_grey_pixels(image: Image.Image) -> NDArray[np.generic]:
     """Return the values of an image of mode "I", "I;16" or "F".
 
     Pillow turns the white of a TIFF whose zero is white only up to 8 bits, and leaves 12 bits at the
@@ -47,11 +47,11 @@ def deep_grey_pixels(image: Image.Image) -> NDArray[Any]:
     return _unmasked(image, white - pixels if _is_white_zero(image) else pixels, white)
 
 
-def _fits_16_bits_only(pixels: NDArray[Any]) -> bool:
+def _fits_16_bits_only(pixels: NDArray[np.generic]) -> bool:
     return bool(pixels.min() >= 0 and 255 < pixels.max() < 1 << 16)
 
 
-def _unmasked(image: Image.Image, pixels: NDArray[Any], white: float) -> NDArray[Any]:
+def _unmasked(image: Image.Image, pixels: NDArray[np.generic], white: float) -> NDArray[np.generic]:
     """Put the one value that a PNG calls transparent on white."""
     transparent = image.info.get("transparency")
     if not isinstance(transparent, int):

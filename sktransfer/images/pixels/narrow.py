@@ -27,7 +27,7 @@ def nobody(problem: str) -> None:
     """Ignore a notice."""
 
 
-def notice_narrow(array: NDArray[Any], notice: Notice) -> None:
+def notice_narrow(array: NDArray[np.generic], notice: Notice) -> None:
     """Call `notice` if all values of an array lie in the lowest part of their range.
 
     Parameters
@@ -57,7 +57,7 @@ def notice_narrow(array: NDArray[Any], notice: Notice) -> None:
         )
 
 
-def is_varied(*arrays: NDArray[Any]) -> bool:
+def is_varied(*arrays: NDArray[np.generic]) -> bool:
     """Say whether images hold so many values that something is to be seen if they are stretched."""
     return len(np.unique(np.concatenate([array.ravel() for array in arrays]))) >= _N_VALUES
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -78,7 +78,7 @@ def is_missing(item: object) -> bool:
     return item is None or is_nan or type(item).__name__ in {"NAType", "NaTType"}
 
 
-def _nested_numbers(item: object) -> NDArray[Any]:
+def _nested_numbers(item: object) -> NDArray[np.generic]:
     """Turn lists of lists of numbers, as columns of polars and Arrow hold them, into an array."""
     try:
         array = np.array(_as_lists(item))

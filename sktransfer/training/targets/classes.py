@@ -38,7 +38,7 @@ class ClassTarget(Target):
        section 7.
     """
 
-    classes: NDArray[Any]
+    classes: NDArray[np.generic]
     dtype: Any
     label_smoothing: float = 0.0
 
@@ -46,16 +46,16 @@ class ClassTarget(Target):
     def probabilities(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Map scores to probabilities (n_rows, n_classes); a NaN stays one."""
 
-    def labels(self, probabilities: NDArray[np.float64]) -> NDArray[Any]:
+    def labels(self, probabilities: NDArray[np.float64]) -> NDArray[np.generic]:
         """Map probabilities (n_rows, n_classes) to the most probable label."""
-        labels: NDArray[Any] = self.classes[probabilities.argmax(1)]
+        labels: NDArray[np.generic] = self.classes[probabilities.argmax(1)]
         return labels
 
-    def decode(self, scores: NDArray[np.float64]) -> NDArray[Any]:
+    def decode(self, scores: NDArray[np.float64]) -> NDArray[np.generic]:
         """Map scores to the most probable label."""
         return self.labels(self.probabilities(scores))
 
-    def codes(self, y: NDArray[Any]) -> NDArray[np.intp]:
+    def codes(self, y: NDArray[np.generic]) -> NDArray[np.intp]:
         """Map labels to their places among the classes.
 
         Raises
@@ -99,11 +99,11 @@ class BinaryTarget(ClassTarget):
         """One logit."""
         return 1
 
-    def encode(self, y: NDArray[Any]) -> NDArray[np.float32]:
+    def encode(self, y: NDArray[np.generic]) -> NDArray[np.float32]:
         """Map labels to the probability of the second class, (n_rows, 1)."""
         return self.codes(y)[:, None].astype(np.float32)
 
-    def restore(self, encoded: NDArray[np.float32]) -> NDArray[Any]:
+    def restore(self, encoded: NDArray[np.float32]) -> NDArray[np.generic]:
         """Map probabilities of the second class to labels."""
         return self.classes[(encoded[:, 0] > 0.5).astype(int)]  # type: ignore[no-any-return]
 
@@ -126,7 +126,7 @@ class BinaryTarget(ClassTarget):
         """Measure the accuracy."""
         return float(np.mean((scores > 0) == (encoded > 0.5)))
 
-    def strata(self, encoded: NDArray[np.float32]) -> NDArray[Any]:
+    def strata(self, encoded: NDArray[np.float32]) -> NDArray[np.generic]:
         """Name the class of each row."""
         return encoded[:, 0]
 
@@ -140,11 +140,11 @@ class MulticlassTarget(ClassTarget):
         """One score for each class."""
         return len(self.classes)
 
-    def encode(self, y: NDArray[Any]) -> NDArray[np.float32]:
+    def encode(self, y: NDArray[np.generic]) -> NDArray[np.float32]:
         """Map labels to a row with a one in the column of the class."""
         return np.eye(len(self.classes), dtype=np.float32)[self.codes(y)]
 
-    def restore(self, encoded: NDArray[np.float32]) -> NDArray[Any]:
+    def restore(self, encoded: NDArray[np.float32]) -> NDArray[np.generic]:
         """Map rows to the label of their largest column."""
         return self.classes[encoded.argmax(1)]  # type: ignore[no-any-return]
 
@@ -168,7 +168,7 @@ class MulticlassTarget(ClassTarget):
         """Measure the accuracy."""
         return float(np.mean(scores.argmax(1) == encoded.argmax(1)))
 
-    def strata(self, encoded: NDArray[np.float32]) -> NDArray[Any]:
+    def strata(self, encoded: NDArray[np.float32]) -> NDArray[np.generic]:
         """Name the class of each row."""
-        classes: NDArray[Any] = encoded.argmax(1)
+        classes: NDArray[np.generic] = encoded.argmax(1)
         return classes

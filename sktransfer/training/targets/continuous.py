@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -49,7 +49,7 @@ class ContinuousTarget(Target):
         """One score for each target."""
         return len(self.mean)
 
-    def encode(self, y: NDArray[np.float64]) -> NDArray[np.float32]:
+    def encode(self, y: NDArray[Any]) -> NDArray[np.float32]:
         """Standardise targets, (n_rows, n_targets).
 
         Raises

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.exceptions import DataConversionWarning
@@ -26,7 +26,9 @@ __all__ = [
 ]
 
 
-def class_target(y: NDArray[Any], classes: Any = None, label_smoothing: float = 0.0) -> ClassTarget:
+def class_target(
+    y: NDArray[np.generic], classes: object = None, label_smoothing: float = 0.0
+) -> ClassTarget:
     """Return the target that suits labels: of two classes, of more, or several labels a row.
 
     Parameters
@@ -55,7 +57,7 @@ def class_target(y: NDArray[Any], classes: Any = None, label_smoothing: float = 
     return kind(found, found.dtype, label_smoothing)
 
 
-def refuse_missing_y(y: Any, name: str) -> None:
+def refuse_missing_y(y: object, name: str) -> None:
     """Refuse None, as scikit-learn does.
 
     Raises
@@ -69,7 +71,7 @@ def refuse_missing_y(y: Any, name: str) -> None:
         )
 
 
-def check_labels(y: Any) -> NDArray[Any]:
+def check_labels(y: object) -> NDArray[np.generic]:
     """Check labels: one axis, or a matrix of 0 and 1 with a column for each of several labels.
 
     Raises
@@ -80,7 +82,9 @@ def check_labels(y: Any) -> NDArray[Any]:
     with np.errstate(invalid="ignore"):  # of infinity, before it is refused
         kind = type_of_target(y, input_name="y", raise_unknown=True)
     if kind == "multilabel-indicator":
-        flags: NDArray[Any] = check_array(y, dtype=None, input_name="y", ensure_min_features=2)
+        flags: NDArray[np.generic] = check_array(
+            y, dtype=None, input_name="y", ensure_min_features=2
+        )
         return flags
     check_classification_targets(y)
     labels = _as_column(y)
@@ -89,7 +93,7 @@ def check_labels(y: Any) -> NDArray[Any]:
     return labels
 
 
-def row_weights(sample_weight: Any, n_rows: int) -> NDArray[np.float64]:
+def row_weights(sample_weight: object, n_rows: int) -> NDArray[np.float64]:
     """Check weights of rows; None is one for each.
 
     Raises
@@ -109,7 +113,7 @@ def row_weights(sample_weight: Any, n_rows: int) -> NDArray[np.float64]:
 
 
 def class_weights(
-    class_weight: Any, target: ClassTarget, y: NDArray[Any], weights: NDArray[np.float64]
+    class_weight: object, target: ClassTarget, y: NDArray[np.generic], weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Compute the factor that `class_weight` gives each row.
 
@@ -157,7 +161,7 @@ def class_weights(
     return np.asarray(factors[codes], np.float64)
 
 
-def _as_column(y: Any) -> NDArray[Any]:
+def _as_column(y: object) -> NDArray[np.generic]:
     labels = np.asarray(y)
     if labels.ndim == 2 and labels.shape[1] == 1:
         warnings.warn(
@@ -167,5 +171,5 @@ def _as_column(y: Any) -> NDArray[Any]:
             stacklevel=4,
         )
         labels = labels[:, 0]
-    column: NDArray[Any] = column_or_1d(labels)
+    column: NDArray[np.generic] = column_or_1d(labels)
     return column

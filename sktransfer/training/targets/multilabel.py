@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -33,7 +33,7 @@ class MultilabelTarget(BinaryTarget):
         """One logit for each label."""
         return len(self.classes)
 
-    def encode(self, y: NDArray[Any]) -> NDArray[np.float32]:
+    def encode(self, y: NDArray[np.generic]) -> NDArray[np.float32]:
         """Return the matrix as float32.
 
         Raises
@@ -48,7 +48,7 @@ class MultilabelTarget(BinaryTarget):
             )
         return y.astype(np.float32)
 
-    def restore(self, encoded: NDArray[np.float32]) -> NDArray[Any]:
+    def restore(self, encoded: NDArray[np.float32]) -> NDArray[np.generic]:
         """Return the matrix in the dtype of the user's."""
         return (encoded > 0.5).astype(self.dtype)
 
@@ -61,11 +61,11 @@ class MultilabelTarget(BinaryTarget):
         limited: NDArray[np.float64] = positive.clip(tiny, 1 - tiny)
         return limited
 
-    def labels(self, probabilities: NDArray[np.float64]) -> NDArray[Any]:
+    def labels(self, probabilities: NDArray[np.float64]) -> NDArray[np.generic]:
         """Map probabilities to all labels above one half."""
-        flags: NDArray[Any] = (probabilities > 0.5).astype(self.dtype)
+        flags: NDArray[np.generic] = (probabilities > 0.5).astype(self.dtype)
         return flags
 
-    def strata(self, encoded: NDArray[np.float32]) -> NDArray[Any]:
+    def strata(self, encoded: NDArray[np.float32]) -> NDArray[np.generic]:
         """Put all rows into one group: sets of labels are too many."""
         return np.zeros(len(encoded))

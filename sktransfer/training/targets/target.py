@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor, nn
@@ -26,7 +26,7 @@ class Target(ABC):
         """Number of scores that the head gives for an image."""
 
     @abstractmethod
-    def encode(self, y: NDArray[Any]) -> NDArray[np.float32]:
+    def encode(self, y: NDArray[np.generic]) -> NDArray[np.float32]:
         """Map targets of the user to what scores are compared with, (n_rows, n_outputs).
 
         Raises
@@ -36,11 +36,11 @@ class Target(ABC):
         """
 
     @abstractmethod
-    def decode(self, scores: NDArray[np.float64]) -> NDArray[Any]:
+    def decode(self, scores: NDArray[np.float64]) -> NDArray[np.generic]:
         """Map scores (n_rows, n_outputs) to the targets that `predict` returns."""
 
     @abstractmethod
-    def restore(self, encoded: NDArray[np.float32]) -> NDArray[Any]:
+    def restore(self, encoded: NDArray[np.float32]) -> NDArray[np.generic]:
         """Map encoded targets back to those of the user."""
 
     @abstractmethod
@@ -63,7 +63,7 @@ class Target(ABC):
     def quality(self, scores: NDArray[np.float32], encoded: NDArray[np.float32]) -> float:
         """Measure how good scores are: 1 is perfect."""
 
-    def strata(self, encoded: NDArray[np.float32]) -> NDArray[Any]:
+    def strata(self, encoded: NDArray[np.float32]) -> NDArray[np.generic]:
         """Name the group of each row, each of which gives its share to a validation part."""
         return np.zeros(len(encoded))
 

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+import traceback
 import warnings
 
 import numpy as np
@@ -26,6 +27,9 @@ def _in_child(job, timeout_s=30):
         try:
             job()
             status = 0
+        except BaseException:
+            traceback.print_exc()
+            raise
         finally:
             os._exit(status)
     end = time.monotonic() + timeout_s
@@ -74,16 +78,17 @@ def test_networks_are_tuned_in_a_child_of_a_process_that_has_tuned_one(two_threa
 def test_a_child_finds_what_its_parent_has_kept_and_keeps_more(cache, tmp_path, digits):
     where = "memory" if cache == "memory" else tmp_path
     model = DeepFeatureTransformer("tiny", cache=where, num_workers=0)
-    model.fit_transform(digits.X[:8])
+    images = digits.X[:12] ^ 1  # that no other test has put into the memory
+    model.fit_transform(images[:8])
 
     def compute():
         before = model.cache_info()
-        model.transform(digits.X[:12])
+        model.transform(images)
         assert model.cache_info().hits == before.hits + 8
 
     assert _in_child(compute)
     before = model.cache_info().hits
-    model.transform(digits.X[:12])
+    model.transform(images)
     assert model.cache_info().hits - before == (8 if cache == "memory" else 12)
 
 

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+
+from sktransfer.torch_internals import is_batchnorm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sktransfer.torch_internals import BatchNorm
 
 __all__ = [
     "BatchNormMode",
@@ -67,7 +70,7 @@ class DomainNorm(nn.Module):
        adaptation", CVPR 2019.
     """
 
-    def __init__(self, norm: _BatchNorm, switch: DomainSwitch, *, per_domain: bool) -> None:
+    def __init__(self, norm: BatchNorm, switch: DomainSwitch, *, per_domain: bool) -> None:
         super().__init__()
         self.norm, self.switch, self.per_domain = norm, switch, per_domain
         self.source_norm = copy.deepcopy(norm) if per_domain else norm
@@ -114,7 +117,7 @@ def split_batchnorms(module: nn.Module, mode: BatchNormMode) -> DomainSwitch:
     if mode != "joint":
         for parent in list(module.modules()):
             for name, child in list(parent.named_children()):
-                if isinstance(child, _BatchNorm) and child.running_mean is not None:
+                if is_batchnorm(child) and child.running_mean is not None:
                     norm = DomainNorm(child, switch, per_domain=mode == "per_domain")
                     setattr(parent, name, norm)
     return switch
@@ -149,11 +152,7 @@ def set_statistics(module: nn.Module, statistics: SourceStatistics) -> None:
 @contextmanager
 def statistics_kept(module: nn.Module) -> Iterator[None]:
     """Leave the running statistics of all BatchNorms as they are, though they train."""
-    norms = [
-        part
-        for part in module.modules()
-        if isinstance(part, _BatchNorm) and part.track_running_stats
-    ]
+    norms = [part for part in module.modules() if is_batchnorm(part) and part.track_running_stats]
     for norm in norms:
         norm.track_running_stats = False
     try:

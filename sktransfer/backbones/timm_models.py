@@ -28,6 +28,7 @@ from sktransfer.backbones.spec import (
 from sktransfer.backbones.tracing import cut_at, units_around
 from sktransfer.exceptions import UnknownBackboneError, WeightsNotFoundError
 from sktransfer.preprocessing import Preprocessing
+from sktransfer.torch_internals import version_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -165,7 +166,7 @@ def _with_final(build: Callable[[], nn.Module], taps: list[str], size: int) -> l
         outputs, result = _features(module, size)
     # An in-place activation puts out the tensor of the norm before it, in a later version.
     same = [path for path, (output, version) in outputs.items() if output is result
-            and version == result._version]  # fmt: skip
+            and version == version_of(result)]  # fmt: skip
     around = [path for path in same if not any(tap.startswith(f"{path}.") for tap in taps)]
     if not around or any(path in taps for path in same):
         return taps
@@ -178,7 +179,7 @@ def _features(module: nn.Module, size: int) -> tuple[dict[str, tuple[Tensor, int
     def keep(path: str) -> Callable[..., None]:
         def hook(_: nn.Module, __: Any, output: Any) -> None:
             if isinstance(output, Tensor):
-                outputs[path] = (output, output._version)
+                outputs[path] = (output, version_of(output))
 
         return hook
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from sktransfer.torch_internals import version_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -58,7 +60,7 @@ def trace(module: nn.Module, paths: Iterable[str], size: int) -> list[Run]:
     some = next(module.parameters(), torch.empty(0))
     image = torch.zeros(1, 3, size, size, device=some.device, dtype=some.dtype)
     runs: list[Run] = []
-    last: list[tuple[Any, int]] = [(image, image._version)]
+    last: list[tuple[Any, int]] = [(image, version_of(image))]
     chained: dict[str, bool] = {}
 
     def watch(path: str, watched: nn.Module) -> list[Any]:
@@ -66,12 +68,12 @@ def trace(module: nn.Module, paths: Iterable[str], size: int) -> list[Run]:
             tensor, version = last[0]
             alone = len(args) == 1 and not kwargs
             # An in-place operation between two modules keeps the tensor but not its version.
-            chained[path] = alone and args[0] is tensor and tensor._version == version
+            chained[path] = alone and args[0] is tensor and version_of(tensor) == version
 
         def leave(_: nn.Module, __: tuple[Any, ...], output: Any) -> None:
             one = output if isinstance(output, Tensor) else None
             runs.append(Run(path, tuple(one.shape) if one is not None else (), chained[path], one))
-            last[0] = (one, one._version if one is not None else -1)
+            last[0] = (one, version_of(one) if one is not None else -1)
 
         return [
             watched.register_forward_pre_hook(enter, with_kwargs=True),

@@ -29,6 +29,7 @@ from sktransfer.backbones.weight_files import (
 from sktransfer.backbones.weight_values import refuse_non_finite
 from sktransfer.exceptions import WeightsError, WeightsMismatchError, WeightsNotFoundError
 from sktransfer.forks import ForkSafeLock
+from sktransfer.torch_internals import reset_of
 
 if TYPE_CHECKING:
     import os
@@ -260,7 +261,7 @@ def _reset(module: nn.Module, name: str) -> None:
     """Give every parameter and statistic of somebody's network its first value again."""
     left = []
     for path, part in module.named_modules():
-        reset = getattr(part, "reset_parameters", None) or getattr(part, "_reset_parameters", None)
+        reset = reset_of(part)
         if reset is not None:
             reset()
         else:
@@ -298,10 +299,9 @@ def _read(spec: BackboneSpec, source: WeightsSource, path: Path, name: str) -> L
     build = source.build or spec.build
     module = build_without_values(build)
     state = check_fits(state, module, spec, name)
-    # Versions of modules, without which some of torchvision's refuse a state.
-    versions: Any = getattr(module.state_dict(), "_metadata", None)
-    ready: Any = OrderedDict(state)
-    ready._metadata = versions
+    ready = module.state_dict()  # knows versions, without which some of torchvision's refuse it
+    ready.clear()
+    ready.update(state)
     module.load_state_dict(ready, strict=False, assign=True)
     _zero_heads(module, spec)
     if any(value.is_meta for value in (*module.parameters(), *module.buffers())):

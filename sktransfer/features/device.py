@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import torch
 
 from sktransfer.exceptions import DeviceError
 from sktransfer.forks import one_thread_in_children
 from sktransfer.parameters import check_choice, check_integer
+from sktransfer.torch_internals import multiplies_bfloat16, multiplies_float16
 
 __all__ = [
     "PRECISIONS",
@@ -141,7 +141,5 @@ def _has_mps() -> bool:
 
 def _halves_of_the_cpu() -> tuple[str, ...]:
     """List what the processor multiplies natively; elsewhere half precision is slower, not faster."""
-    bfloat16 = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    found: list[Any] = [getattr(torch.cpu, name, None) for name in bfloat16]
-    halves = ("bfloat16",) if any(check() for check in found if check is not None) else ()
-    return (*halves, "float16") if torch.ops.mkldnn._is_mkldnn_fp16_supported() else halves
+    halves = {"bfloat16": multiplies_bfloat16(), "float16": multiplies_float16()}
+    return tuple(name for name, native in halves.items() if native)

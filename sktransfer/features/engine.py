@@ -8,6 +8,7 @@ import warnings
 import weakref
 from collections import OrderedDict, defaultdict
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,6 +21,7 @@ from sktransfer.features.folding import fold_batchnorms
 from sktransfer.features.fusion import fused_graph, pack_weights
 from sktransfer.features.taps import Tapped
 from sktransfer.forks import ForkSafeLock, one_thread_in_children
+from sktransfer.torch_internals import has_fused_convolutions, has_onednn, is_batchnorm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -198,7 +200,10 @@ def _fused(
     expected: Sequence[Tensor],
 ) -> nn.Module | None:
     """Fuse the network's graph; None if it has none, or computes something else."""
-    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+    if not has_onednn():
+        return None
+    if not has_fused_convolutions():
+        _warn_of_slowness(torch.__version__)
         return None
     try:
         fused = fused_graph(module, slots, spec)
@@ -206,6 +211,18 @@ def _fused(
     except Exception:  # noqa: BLE001 - whatever keeps somebody's network from being traced
         return None
     return fused if _smallest_cosine(given, expected) >= _EQUAL else None
+
+
+@cache
+def _warn_of_slowness(version: str) -> None:
+    """Say it once in a process, not for every network."""
+    warnings.warn(
+        f"torch {version} has not the operators of oneDNN that this version of sktransfer knows, so "
+        "convolutions on the CPU run without them: features stay the same, and take longer. Install "
+        "a version of torch that sktransfer was tried with, or ignore this.",
+        DeviceWarning,
+        stacklevel=2,
+    )
 
 
 def _trial_images(size: int, n_images: int = 4) -> Tensor:
@@ -237,15 +254,15 @@ def _converted(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     """Copy to another dtype, channels last; statistics of norms that are left keep their digits."""
     module = copy.deepcopy(module)  # `Module.to` would refuse tensors of five axes
     for part in module.modules():
-        keeps = isinstance(part, nn.modules.batchnorm._BatchNorm)
-        for tensors in (part._parameters, part._buffers):
-            for name, value in tensors.items():
-                if value is None:
-                    continue
-                converts = value.is_floating_point() and not keeps
-                converted = value.detach().to(dtype if converts else value.dtype)
-                if converted.dim() == 4:
-                    converted = converted.contiguous(memory_format=torch.channels_last)
-                wrap = isinstance(value, nn.Parameter)
-                tensors[name] = nn.Parameter(converted, False) if wrap else converted  # type: ignore[assignment]
+        own = (
+            *part.named_parameters(recurse=False, remove_duplicate=False),
+            *part.named_buffers(recurse=False, remove_duplicate=False),
+        )
+        for name, value in own:
+            converts = value.is_floating_point() and not is_batchnorm(part)
+            converted = value.detach().to(dtype if converts else value.dtype)
+            if converted.dim() == 4:
+                converted = converted.contiguous(memory_format=torch.channels_last)
+            wrap = isinstance(value, nn.Parameter)
+            setattr(part, name, nn.Parameter(converted, False) if wrap else converted)
     return module.eval()

@@ -18,6 +18,7 @@ from torchvision.ops import StochasticDepth
 from sktransfer.features.graph_tracing import tapped_graph
 from sktransfer.features.pooling import pool_map
 from sktransfer.features.taps import as_map
+from sktransfer.torch_internals import convolve, packed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,26 +104,16 @@ class FusedConv(nn.Module):
         """Map (batch, n_in, height, width) to (batch, n_out, ...); `other` is added before the activation."""
         if self.may_pack:
             self._pack(x)
-        convolve: Any = torch.ops.mkldnn._convolution_pointwise
-        args = (self.weight, self.bias, *self.geometry)
-        if other is None:
-            alone: Tensor = convolve(x, *args, self.activation, self.parameters_, "")
-            return alone
-        unary = None if self.activation == "none" else self.activation
-        out: Tensor = convolve.binary(x, other, *args, "add", 1.0, unary, self.parameters_, "")
-        return out
+        operands = (self.weight, self.bias, self.geometry)
+        return convolve(x, other, *operands, self.activation, self.parameters_)
 
     def _pack(self, x: Tensor) -> None:
         """Lay the weights out as oneDNN wants them, once instead of in every call."""
         self.may_pack = False
-        try:
-            packed = torch.ops.mkldnn._reorder_convolution_weight(
-                self.weight.detach(), *self.geometry, list(x.shape)
-            )
-        except (AttributeError, RuntimeError):  # not in this version of torch
-            return
-        del self._parameters["weight"]
-        self.weight = packed
+        weight = packed(self.weight.detach(), self.geometry, x.shape)
+        if weight is not None:
+            del self.weight
+            self.weight = weight
 
 
 def pack_weights(network: nn.Module) -> None:

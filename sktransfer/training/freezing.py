@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from torch.nn.modules.batchnorm import _BatchNorm
-
 from sktransfer.parameters import check_choice, check_integer
+from sktransfer.torch_internals import is_batchnorm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,13 +126,13 @@ def set_modes(
             backbone.get_submodule(path).train()
     if freeze_batchnorm:
         for module in backbone.modules():
-            if isinstance(module, _BatchNorm) and module.running_mean is not None:
+            if is_batchnorm(module) and module.running_mean is not None:
                 module.eval()
 
 
 def has_training_batchnorm(network: nn.Module) -> bool:
     """Tell whether some BatchNorm takes its statistics from the batch."""
-    return any(isinstance(module, _BatchNorm) and module.training for module in network.modules())
+    return any(is_batchnorm(module) and module.training for module in network.modules())
 
 
 def parameter_groups(

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     )
     from sktransfer.ranking import rank_backbones
     from sktransfer.saliency import SaliencyMaps, saliency_maps
+    from sktransfer.segmentation import MaskScorer, find_regions
 
 __version__ = "0.1.0"
 
@@ -49,6 +50,7 @@ __all__ = [
     "FineTuneRegressor",
     "LayerSweepDisplay",
     "MMDClassifier",
+    "MaskScorer",
     "Recommendation",
     "SaliencyDisplay",
     "SaliencyMaps",
@@ -58,6 +60,7 @@ __all__ = [
     "__version__",
     "audit_images",
     "compare_strategies",
+    "find_regions",
     "layer_ensemble",
     "list_backbones",
     "proxy_a_distance",
@@ -80,6 +83,7 @@ _HOMES = {
     "FineTuneRegressor": "sktransfer.finetuning",
     "LayerSweepDisplay": "sktransfer.plotting",
     "MMDClassifier": "sktransfer.adaptation",
+    "MaskScorer": "sktransfer.segmentation",
     "Recommendation": "sktransfer.advice",
     "SaliencyDisplay": "sktransfer.plotting",
     "SaliencyMaps": "sktransfer.saliency",
@@ -88,6 +92,7 @@ _HOMES = {
     "UnsupervisedScorer": "sktransfer.adaptation",
     "audit_images": "sktransfer.audit",
     "compare_strategies": "sktransfer.comparison",
+    "find_regions": "sktransfer.segmentation",
     "layer_ensemble": "sktransfer.ensembles",
     "list_backbones": "sktransfer.backbones",
     "proxy_a_distance": "sktransfer.adaptation",

@@ -17,7 +17,7 @@ from sklearn.utils import Bunch, check_random_state
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["load_digit_domains", "load_digit_images"]
+__all__ = ["load_digit_domains", "load_digit_images", "load_digit_masks"]
 
 _SOURCE, _TARGET = 1, -2  # skada's convention: source domains are >= 0, target domains < 0
 _UNLABELED = -1
@@ -38,6 +38,18 @@ digits, upsampled, white on black. Target: the other half, no digit twice, blend
 patches of scikit-learn's two photographs by the recipe of MNIST-M: |patch - digit|, per channel.
 `y` holds -1 for the rows of the target; their true labels, `y_target`, are there for scoring only.
 """
+
+_MASKS_DESCR = """\
+Digit masks
+-----------
+300 patches of 64 x 64 pixels of scikit-learn's two photographs, on each of which lie one to three
+handwritten digits of 20 to 40 pixels, each in one random colour. A pixel's label is 0 where the
+photograph shows, and otherwise says which digit it belongs to: 1 for a zero, 2 for a one, 3 for a
+seven. The masks are exact, because they decide where the digits are drawn.
+"""
+
+_DRAWN = (0, 1, 7)
+_PATCH = 64
 
 
 @overload
@@ -156,6 +168,76 @@ def load_digit_domains(*, random_state: int | np.random.RandomState | None = 0) 
         y_target=labels[target],
         DESCR=_DOMAINS_DESCR,
     )
+
+
+def load_digit_masks(random_state: int | np.random.RandomState | None = 0) -> Bunch:
+    """Load small images with the mask of what they show: digits over photographs.
+
+    Parameters
+    ----------
+    random_state : int, RandomState or None, default=0
+        Decides patches, digits, places and colours.
+
+    Returns
+    -------
+    Bunch
+        With the entries
+
+        X : ndarray of shape (300, 64, 64, 3), dtype uint8
+            The images.
+        y : ndarray of shape (300, 64, 64), dtype uint8
+            Labels of the pixels: 0 for the photograph, 1, 2 and 3 for the digits zero, one and seven.
+        groups : ndarray of shape (300,), dtype int64
+            Which of the two photographs lies behind, for `GroupKFold`.
+        target_names : list of str
+            Names of the labels.
+        DESCR : str
+            How the images were made.
+
+    Examples
+    --------
+    >>> from sktransfer.datasets import load_digit_masks
+    >>> masks = load_digit_masks()
+    >>> masks.X.shape, masks.y.shape, np.unique(masks.y).tolist()
+    ((300, 64, 64, 3), (300, 64, 64), [0, 1, 2, 3])
+    """
+    rng = check_random_state(random_state)
+    digits = load_digits()
+    pools = [digits.images[digits.target == digit] for digit in _DRAWN]
+    photographs = load_sample_images().images
+    groups = np.arange(300) % len(photographs)
+    X = np.stack([_patch(photographs[group], _PATCH, rng) for group in groups])
+    y = np.zeros(X.shape[:3], np.uint8)
+    for image, mask in zip(X, y, strict=True):
+        for _ in range(rng.randint(1, 4)):
+            label = rng.randint(len(pools))
+            _draw(image, mask, pools[label][rng.randint(len(pools[label]))], label + 1, rng)
+    names = ["photograph", "zero", "one", "seven"]
+    return Bunch(X=X, y=y, groups=groups, target_names=names, DESCR=_MASKS_DESCR)
+
+
+def _draw(
+    image: NDArray[np.uint8],
+    mask: NDArray[np.uint8],
+    digit: NDArray[np.float64],
+    label: int,
+    rng: np.random.RandomState,
+) -> None:
+    """Draw a digit in one colour at a random place, and its label into the mask."""
+    side = rng.randint(20, 41)
+    enlarged = Image.fromarray(_as_bytes(digit)).resize((side, side), Image.Resampling.BICUBIC)
+    stroke = np.asarray(enlarged) > 127
+    top, left = rng.randint(0, _PATCH - side + 1, 2)
+    place = slice(top, top + side), slice(left, left + side)
+    image[place][stroke] = rng.randint(0, 256, 3)
+    mask[place][stroke] = label
+
+
+def _patch(photograph: NDArray[np.uint8], side: int, rng: np.random.RandomState) -> NDArray[Any]:
+    """Cut a square from a photograph."""
+    top = rng.randint(photograph.shape[0] - side + 1)
+    left = rng.randint(photograph.shape[1] - side + 1)
+    return photograph[top : top + side, left : left + side]
 
 
 def _as_bytes(images: NDArray[np.float64]) -> NDArray[np.uint8]:

@@ -6,6 +6,7 @@
     └── SkTransferError
         ├── ImageError (ValueError)              an image cannot be used
         │   └── ImageDecodeError                 its file, bytes or array cannot be read
+    ├── MaskError (ValueError)               a mask does not belong to its image, or is no mask
         ├── DeviceError (ValueError)             this machine has no such device
         ├── CacheError (OSError)                 the folder of a store cannot be used
         ├── UnknownBackboneError (ValueError)    no network of this name
@@ -37,6 +38,10 @@ class ImageError(SkTransferError, ValueError):
 
 class ImageDecodeError(ImageError):
     """One image cannot be read; `on_error` decides whether this stops the run."""
+
+
+class MaskError(SkTransferError, ValueError):
+    """A mask of labels does not belong to its image, or holds no labels."""
 
 
 class DeviceError(SkTransferError, ValueError):

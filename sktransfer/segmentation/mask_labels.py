@@ -1,0 +1,132 @@
+"""Labels of pixels and their codes: which classes there are, and which pixels count nowhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sktransfer.exceptions import MaskError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+__all__ = ["MaskLabels", "as_labels", "classes_of", "code_dtype", "is_unlabeled"]
+
+
+@dataclass(frozen=True, eq=False)
+class MaskLabels:
+    """Classes of pixels, and the way from labels to codes and back.
+
+    Parameters
+    ----------
+    classes : ndarray of shape (n_classes,)
+        Sorted labels.
+    unlabeled : ndarray of shape (n_labels,)
+        Labels that count nowhere.
+
+    Examples
+    --------
+    >>> labels = MaskLabels(np.array([0, 255]), np.array([-1]))
+    >>> labels.encode(np.array([[255, -1, 0]])).tolist()
+    [[1, 2, 0]]
+    >>> labels.decode(np.array([[1, 0]])).tolist()
+    [[255, 0]]
+    """
+
+    classes: NDArray[Any]
+    unlabeled: NDArray[Any]
+
+    @property
+    def nowhere(self) -> int:
+        """The code of pixels that count nowhere, one above those of the classes."""
+        return len(self.classes)
+
+    def encode(self, mask: NDArray[Any], described: str = "a mask") -> NDArray[Any]:
+        """Map labels (height, width) to codes, `nowhere` for those that count nowhere.
+
+        Raises
+        ------
+        MaskError
+            If a label is not among the classes.
+        """
+        values, places = np.unique(mask, return_inverse=True)
+        codes = np.full(len(values), self.nowhere, code_dtype(len(self.classes)))
+        for at, value in enumerate(values):
+            found = np.flatnonzero(self.classes == value)
+            if len(found):
+                codes[at] = found[0]
+            elif not is_unlabeled(values[at : at + 1], self.unlabeled)[0]:
+                raise MaskError(
+                    f"{described} holds the label {value.item()!r}, which is not among the classes "
+                    f"{self.classes.tolist()} that were fitted. Correct the mask, fit masks that hold "
+                    "this label, or add it to unlabeled so that its pixels count nowhere."
+                )
+        return codes[places].reshape(mask.shape)
+
+    def decode(self, codes: NDArray[Any]) -> NDArray[Any]:
+        """Map codes of classes to labels."""
+        labels: NDArray[Any] = self.classes[codes]
+        return labels
+
+
+def as_labels(unlabeled: Any) -> NDArray[Any]:
+    """Return the labels that count nowhere as an array: one, or several.
+
+    Raises
+    ------
+    TypeError
+        If it is neither a label nor a sequence of labels.
+
+    Examples
+    --------
+    >>> as_labels(-1).tolist(), as_labels([11, 255]).tolist(), as_labels(None).tolist()
+    ([-1], [11, 255], [])
+    """
+    if unlabeled is None:
+        return np.array([], np.int64)
+    several = isinstance(unlabeled, list | tuple | set | frozenset | np.ndarray | range)
+    values = list(unlabeled) if several else [unlabeled]
+    for value in values:
+        if not isinstance(value, Integral | str | np.str_ | np.bool_):
+            raise TypeError(
+                f"unlabeled={unlabeled!r} holds a {type(value).__name__}. Pass a label, an int or a str, "
+                "or a list of labels."
+            )
+    return np.array(values)
+
+
+def is_unlabeled(labels: NDArray[Any], unlabeled: NDArray[Any]) -> NDArray[np.bool_]:
+    """Tell which labels count nowhere; names and numbers are never equal."""
+    if (labels.dtype.kind in "SU") != (unlabeled.dtype.kind in "SU"):
+        return np.zeros(labels.shape, bool)
+    found: NDArray[np.bool_] = np.isin(labels, unlabeled)
+    return found
+
+
+def code_dtype(n_classes: int) -> np.dtype[Any]:
+    """Return the smallest dtype for codes of so many classes and one more."""
+    return np.min_scalar_type(n_classes)
+
+
+def classes_of(masks: Iterable[NDArray[Any]], unlabeled: NDArray[Any]) -> NDArray[Any]:
+    """Collect the labels of masks, sorted, without those that count nowhere."""
+    found: set[Any] = set()
+    dtypes = set()
+    for mask in masks:
+        values = np.unique(mask)
+        dtypes.add(mask.dtype)
+        found.update(values[~is_unlabeled(values, unlabeled)].tolist())
+    kinds = {isinstance(label, str | bytes) for label in found}
+    if len(kinds) > 1:
+        raise MaskError(
+            "some masks hold numbers and others names. Pass labels of one kind, and number names by a "
+            "table of your own."
+        )
+    if not found:
+        return np.array([], np.int64)
+    return np.array(sorted(found), np.result_type(*dtypes))

@@ -68,7 +68,7 @@ def boundary_f(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     total = recall + precision
     scores = np.divide(2 * recall * precision, total, out=np.zeros_like(total), where=total > 0)
     scores[(n_true + n_predicted) == 0] = np.nan
-    return scores
+    return np.asarray(scores)
 
 
 def _outline(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -49,15 +49,15 @@ class Confusion:
 
     @property
     def _hits(self) -> NDArray[Any]:
-        return np.diagonal(self.counts)
+        return np.asarray(np.diagonal(self.counts))
 
     @property
     def _true(self) -> NDArray[Any]:
-        return self.counts.sum(1)
+        return np.asarray(self.counts.sum(1))
 
     @property
     def _predicted(self) -> NDArray[Any]:
-        return self.counts.sum(0)
+        return np.asarray(self.counts.sum(0))
 
 
 def count_pixels(true: NDArray[Any], predicted: NDArray[Any], n_classes: int) -> NDArray[np.int64]:

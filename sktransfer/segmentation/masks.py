@@ -278,7 +278,7 @@ def _whole(mask: NDArray[Any]) -> NDArray[Any]:
             f"holds {wrong[0]:g}, which is no label. Labels are whole numbers or names; masks that were "
             "scaled or resized by interpolation have lost theirs, so resize by 'nearest' only."
         )
-    return rounded.astype(np.int64)
+    return np.asarray(rounded, np.int64)
 
 
 def _of_objects(mask: NDArray[Any]) -> NDArray[Any]:

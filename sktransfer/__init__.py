@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     )
     from sktransfer.ranking import rank_backbones
     from sktransfer.saliency import SaliencyMaps, saliency_maps
-    from sktransfer.segmentation import MaskScorer, find_regions
+    from sktransfer.segmentation import FineTuneSegmenter, MaskScorer, find_regions
 
 __version__ = "0.1.0"
 
@@ -48,6 +48,7 @@ __all__ = [
     "FeatureLearningCurveDisplay",
     "FineTuneClassifier",
     "FineTuneRegressor",
+    "FineTuneSegmenter",
     "LayerSweepDisplay",
     "MMDClassifier",
     "MaskScorer",
@@ -81,6 +82,7 @@ _HOMES = {
     "FeatureLearningCurveDisplay": "sktransfer.plotting",
     "FineTuneClassifier": "sktransfer.finetuning",
     "FineTuneRegressor": "sktransfer.finetuning",
+    "FineTuneSegmenter": "sktransfer.segmentation",
     "LayerSweepDisplay": "sktransfer.plotting",
     "MMDClassifier": "sktransfer.adaptation",
     "MaskScorer": "sktransfer.segmentation",

@@ -42,8 +42,8 @@ patches of scikit-learn's two photographs by the recipe of MNIST-M: |patch - dig
 _MASKS_DESCR = """\
 Digit masks
 -----------
-300 patches of 64 x 64 pixels of scikit-learn's two photographs, on each of which lie one to three
-handwritten digits of 20 to 40 pixels, each in one random colour. A pixel's label is 0 where the
+300 patches of 64 x 64 pixels of scikit-learn's two photographs, on each of which lie one or two
+handwritten digits of 32 to 48 pixels, each in one light colour. A pixel's label is 0 where the
 photograph shows, and otherwise says which digit it belongs to: 1 for a zero, 2 for a one, 3 for a
 seven. The masks are exact, because they decide where the digits are drawn.
 """
@@ -209,7 +209,7 @@ def load_digit_masks(random_state: int | np.random.RandomState | None = 0) -> Bu
     X = np.stack([_patch(photographs[group], _PATCH, rng) for group in groups])
     y = np.zeros(X.shape[:3], np.uint8)
     for image, mask in zip(X, y, strict=True):
-        for _ in range(rng.randint(1, 4)):
+        for _ in range(rng.randint(1, 3)):
             label = rng.randint(len(pools))
             _draw(image, mask, pools[label][rng.randint(len(pools[label]))], label + 1, rng)
     names = ["photograph", "zero", "one", "seven"]
@@ -224,16 +224,18 @@ def _draw(
     rng: np.random.RandomState,
 ) -> None:
     """Draw a digit in one colour at a random place, and its label into the mask."""
-    side = rng.randint(20, 41)
+    side = rng.randint(32, 49)
     enlarged = Image.fromarray(_as_bytes(digit)).resize((side, side), Image.Resampling.BICUBIC)
-    stroke = np.asarray(enlarged) > 127
+    stroke = np.asarray(enlarged) > 80
     top, left = rng.randint(0, _PATCH - side + 1, 2)
     place = slice(top, top + side), slice(left, left + side)
-    image[place][stroke] = rng.randint(0, 256, 3)
+    image[place][stroke] = rng.randint(192, 256, 3)
     mask[place][stroke] = label
 
 
-def _patch(photograph: NDArray[np.uint8], side: int, rng: np.random.RandomState) -> NDArray[Any]:
+def _patch(
+    photograph: NDArray[np.uint8], side: int, rng: np.random.RandomState
+) -> NDArray[np.uint8]:
     """Cut a square from a photograph."""
     top = rng.randint(photograph.shape[0] - side + 1)
     left = rng.randint(photograph.shape[1] - side + 1)

@@ -154,7 +154,9 @@ class TransferNet(NeuralNet):  # type: ignore[misc] # skorch is untyped
             encoded = batch[1][: len(step["y_pred"])]
             if not training:
                 scores = step["y_pred"].detach().float().cpu().numpy()
-                self.validated_.append((scores, encoded.cpu().numpy()))
+                known = encoded.cpu().numpy()
+                kept = (scores, known)
+                self.validated_.append(kept if self.target is None else self.target.summary(*kept))
             shown = (batch[0], self._restored(encoded))
             self.notify("on_batch_end", batch=shown, training=training, **step)
             n_run += 1

@@ -36,6 +36,7 @@ def make_net(
     valid_rows: TrainingRows | None,
     augmentation: Augmentation | None,
     generator: torch.Generator,
+    batches: type = Batches,
 ) -> TransferNet:
     """Build and initialise the skorch net that trains a network.
 
@@ -55,6 +56,8 @@ def make_net(
         Function that is applied to each training batch of pixels.
     generator : torch.Generator
         Random numbers of order, augmentation and mixing.
+    batches : type, default=Batches
+        Iterator over batches of rows.
 
     Raises
     ------
@@ -78,7 +81,11 @@ def make_net(
     if settings.max_grad_norm is not None:
         own.append(("clipping", Clipping(settings.max_grad_norm)))
     options = skorch_options(settings, own, groups, valid_rows)
-    options |= {"criterion": RowLoss(target), "iterator_train": Batches}
+    options |= {
+        "criterion": RowLoss(target),
+        "iterator_train": batches,
+        "iterator_valid": batches,
+    }
     if "iterator_train" not in settings.net_params:
         options |= {
             "iterator_train__shuffle": True,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from sktransfer.backbones.spec import BackboneLike
 
-__all__ = ["TrainingParameters"]
+__all__ = ["LoopParameters", "TrainingParameters"]
 
 MOST_HELD_OUT = 0.9
 
@@ -37,8 +37,8 @@ def _one_pooling(name: str, value: object) -> None:
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class TrainingParameters(RunParameters):
-    """Parameters of how a network is trained.
+class LoopParameters(RunParameters):
+    """Parameters of how a network is trained, whatever becomes of its maps.
 
     Parameters
     ----------
@@ -56,8 +56,6 @@ class TrainingParameters(RunParameters):
     head : {"linear", "mlp"} or callable, default="linear"
         One layer; a hidden layer of 256 with dropout; or a function (in_features, out_features) that
         returns a module.
-    pooling : {"avg", "max", "avgmax", "gem", "flatten"}, default="avg"
-        Pooling of the last map to a vector.
     warmup_epochs : int, default=0
         Epochs at the start in which the head trains alone. The backbone's rate then rises from zero;
         the head's optimiser goes on. They are part of `max_epochs`.
@@ -115,7 +113,6 @@ class TrainingParameters(RunParameters):
     head: str | Callable[[int, int], nn.Module] = checked(
         "linear", lambda _, value: check_head(value)
     )
-    pooling: str = checked("avg", _one_pooling)
     warmup_epochs: int = checked(0, integer(0, "passes in which the head trains alone"))
     max_epochs: int = checked(20, integer(1, "passes over the images"))
     lr: float = checked(1e-3, number(0, math.inf, "the rate of the head"))
@@ -139,3 +136,16 @@ class TrainingParameters(RunParameters):
     n_views: int | None = checked(
         None, optional(integer(1, "augmented views that are kept of an image"))
     )
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class TrainingParameters(LoopParameters):
+    """Parameters of how a network is trained whose last map is pooled.
+
+    Parameters
+    ----------
+    pooling : {"avg", "max", "avgmax", "gem", "flatten"}, default="avg"
+        Pooling of the last map to a vector.
+    """
+
+    pooling: str = checked("avg", _one_pooling)

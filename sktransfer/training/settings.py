@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import torch
 
 from sktransfer.features.device import candidate_precisions, resolve_device
+from sktransfer.features.pooling import WHOLE_MAP
 from sktransfer.parameters import check_choice
+from sktransfer.training.parameters import TrainingParameters
 
 if TYPE_CHECKING:
     import os
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from sktransfer.backbones.spec import BackboneLike
     from sktransfer.features.run_parameters import RunSettings
     from sktransfer.images import ImageShape
-    from sktransfer.training.parameters import TrainingParameters
+    from sktransfer.training.parameters import LoopParameters
 
 __all__ = ["OPTIMIZERS", "NetworkSettings", "TrainingSettings", "training_settings"]
 
@@ -168,13 +170,13 @@ class TrainingSettings:
 
 
 def training_settings(
-    parameters: TrainingParameters, *, mixup: float = 0.0, backbone_is_new: bool | None = None
+    parameters: LoopParameters, *, mixup: float = 0.0, backbone_is_new: bool | None = None
 ) -> TrainingSettings:
     """Resolve parameters that have been checked.
 
     Parameters
     ----------
-    parameters : TrainingParameters
+    parameters : LoopParameters
         Parameters of an estimator.
     mixup : float, default=0.0
         Exponent of `batches.mix_up`.
@@ -193,7 +195,7 @@ def training_settings(
         parameters.strategy,
         parameters.n_trainable,
         parameters.head,
-        parameters.pooling,
+        parameters.pooling if isinstance(parameters, TrainingParameters) else WHOLE_MAP,
         parameters.image_size,
         parameters.image_shape,
         bool(parameters.freeze_batchnorm),

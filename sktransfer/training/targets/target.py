@@ -63,6 +63,12 @@ class Target(ABC):
     def quality(self, scores: NDArray[np.float32], encoded: NDArray[np.float32]) -> float:
         """Measure how good scores are: 1 is perfect."""
 
+    def summary(
+        self, scores: NDArray[np.float32], encoded: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Reduce a validation batch to what `quality` needs of it, joined along the first axis."""
+        return scores, encoded
+
     def strata(self, encoded: NDArray[np.float32]) -> NDArray[np.generic]:
         """Name the group of each row, each of which gives its share to a validation part."""
         return np.zeros(len(encoded))

@@ -32,7 +32,12 @@ if TYPE_CHECKING:
     )
     from sktransfer.ranking import rank_backbones
     from sktransfer.saliency import SaliencyMaps, saliency_maps
-    from sktransfer.segmentation import FineTuneSegmenter, MaskScorer, find_regions
+    from sktransfer.segmentation import (
+        FineTuneSegmenter,
+        MaskScorer,
+        PixelClassifier,
+        find_regions,
+    )
 
 __version__ = "0.1.0"
 
@@ -52,6 +57,7 @@ __all__ = [
     "LayerSweepDisplay",
     "MMDClassifier",
     "MaskScorer",
+    "PixelClassifier",
     "Recommendation",
     "SaliencyDisplay",
     "SaliencyMaps",
@@ -86,6 +92,7 @@ _HOMES = {
     "LayerSweepDisplay": "sktransfer.plotting",
     "MMDClassifier": "sktransfer.adaptation",
     "MaskScorer": "sktransfer.segmentation",
+    "PixelClassifier": "sktransfer.segmentation",
     "Recommendation": "sktransfer.advice",
     "SaliencyDisplay": "sktransfer.plotting",
     "SaliencyMaps": "sktransfer.saliency",

@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from sktransfer.segmentation.masks import MaskSequence
     from sktransfer.training.settings import TrainingSettings
 
-__all__ = ["FineTuneSegmenter", "place_scores"]
+__all__ = ["FineTuneSegmenter", "is_one_array", "labels_of", "place_scores"]
 
 _STEP = 4  # pixels from one label of the loss to the next; finer where a head is
 _CROP = 256
@@ -187,7 +187,7 @@ class FineTuneSegmenter(LoopParameters, BaseEstimator):  # type: ignore[misc] # 
             Masks of labels in each image's own size; one array where X is one.
         """
         masks = [self.classes_[scores.argmax(0).numpy()] for scores in self._scores(X)]
-        return stack_masks(masks, as_one=_is_one_array(X))
+        return stack_masks(masks, as_one=is_one_array(X))
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Compute the probability of each class at every pixel.
@@ -203,7 +203,7 @@ class FineTuneSegmenter(LoopParameters, BaseEstimator):  # type: ignore[misc] # 
             In float32, each image in its own size; one array where X is one.
         """
         found = [scores.softmax(0).movedim(0, -1).numpy() for scores in self._scores(X)]
-        return stack_masks(found, as_one=_is_one_array(X))
+        return stack_masks(found, as_one=is_one_array(X))
 
     def score(self, X: Any, y: Any) -> float:
         """Compute the mean IoU over the data set, see :class:`~sktransfer.MaskScorer`.
@@ -587,7 +587,7 @@ def _measure(network: SegmentationNetwork, rows: MaskRows, n_rows: int = 16) -> 
     network.head.measure([torch.cat(level, 2)[..., None] for level in zip(*maps, strict=True)])
 
 
-def _is_one_array(X: Any) -> bool:
+def is_one_array(X: Any) -> bool:
     """Tell one array or tensor of images of one size from a list of images."""
     shape, dtype = getattr(X, "shape", ()), getattr(X, "dtype", None)
     is_objects = isinstance(dtype, np.dtype) and dtype.kind in "OSU"

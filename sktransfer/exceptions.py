@@ -6,7 +6,7 @@
     └── SkTransferError
         ├── ImageError (ValueError)              an image cannot be used
         │   └── ImageDecodeError                 its file, bytes or array cannot be read
-    ├── MaskError (ValueError)               a mask does not belong to its image, or is no mask
+        ├── MaskError (ValueError)               a mask does not belong to its image, or is no mask
         ├── DeviceError (ValueError)             this machine has no such device
         ├── CacheError (OSError)                 the folder of a store cannot be used
         ├── UnknownBackboneError (ValueError)    no network of this name
@@ -53,7 +53,7 @@ class CacheError(SkTransferError, OSError):
 
 
 class UnknownBackboneError(SkTransferError, ValueError):
-    """No backbone of this name is registered."""
+    """No backbone of this name is registered, or a network cannot be used as one."""
 
 
 class UnknownLayerError(SkTransferError, ValueError):

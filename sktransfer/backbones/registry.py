@@ -139,6 +139,11 @@ def get_backbone(
         from sktransfer.backbones.user_modules import spec_of_module
 
         return spec_of_module(backbone)
+    if type(backbone).__module__.startswith("torch.export"):
+        raise TypeError(
+            f"backbone is a {type(backbone).__name__} of torch.export, which leaves functions without "
+            "layers. Pass the nn.Module that was exported, and load its state_dict() into that."
+        )
     if callable(backbone):
         return _spec_of_builder(backbone)
     raise TypeError(

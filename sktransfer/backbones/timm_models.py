@@ -2,14 +2,17 @@
 
 Stages end where timm's `feature_info` says, and are named by the paths of these modules. Where
 timm pools a later map than the last of these, one more stage ends there; if only norms and
-activations lie between, the last stage ends there.
+activations lie between, the last stage ends there. Of maps side by side (crossvit, coat) it is the
+last one.
 """
 
 from __future__ import annotations
 
 import difflib
 import importlib
+import math
 import warnings
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from sktransfer.backbones.hub import reachable
+from sktransfer.backbones.last_map import Place, add_last_map, last_maps, place_for
+from sktransfer.backbones.recording import record
 from sktransfer.backbones.spec import (
     BackboneSpec,
     Layout,
@@ -25,7 +30,7 @@ from sktransfer.backbones.spec import (
     build_without_values,
     trace_shapes,
 )
-from sktransfer.backbones.tracing import cut_at, units_around
+from sktransfer.backbones.tracing import Run, cut_at, units_around
 from sktransfer.exceptions import UnknownBackboneError, WeightsNotFoundError
 from sktransfer.preprocessing import Preprocessing
 from sktransfer.torch_internals import version_of
@@ -90,13 +95,39 @@ def spec_of_timm_module(
     name: str,
     build: Callable[[], nn.Module],
     weights: dict[str, WeightsSource],
+    size: int | None = None,
 ) -> BackboneSpec:
-    """Describe a network that timm made, and that `build` makes again."""
+    """Describe a network that timm made, and that `build` makes again.
+
+    Parameters
+    ----------
+    module : nn.Module
+        The network; may have no values.
+    name : str
+        Name of the spec.
+    build : callable
+        Returns the network with random weights.
+    weights : dict of str to WeightsSource
+        Those that are published.
+    size : int, optional
+        Side of the images in pixels; None means what timm says.
+    """
     data_config = importlib.import_module("timm.data").resolve_model_data_config(module)
     preprocessing = Preprocessing.from_timm(data_config)
+    preprocessing = preprocessing if size is None else preprocessing.with_size(size)
     size = preprocessing.crop
     taps = [entry["module"] for entry in _feature_info(module) if entry.get("module")]
-    taps = _with_final(build, taps, size)
+    final = _final(build, taps, size)
+    if isinstance(final, Place):
+        build = partial(_with_last_map, build, final)
+        weights = {
+            key: replace(source, load=partial(_with_last_map, source.load, final))
+            for key, source in weights.items()
+            if source.load is not None
+        }
+        module = build_without_values(build)
+    if final is not None:
+        taps.append(final if isinstance(final, str) else final.path)
     runs = trace_shapes(build, units_around(module, taps), size)
     n_axes = next(len(run.shape) for run in reversed(runs) if run.path in taps)
     taps = [run.path for run in runs if run.path in taps and len(run.shape) == n_axes]
@@ -110,7 +141,7 @@ def spec_of_timm_module(
         weights,
         preprocessing,
         layout=_layout(module, n_axes),
-        prefix_tokens=int(getattr(module, "num_prefix_tokens", 0)) if n_axes == 3 else 0,
+        prefix_tokens=_prefix_tokens(module, runs, taps[-1]) if n_axes == 3 else 0,
         classifier=classifier,
         auxiliary=tuple(auxiliary),
         resumable=resumable,
@@ -155,8 +186,8 @@ def _feature_info(module: nn.Module) -> list[dict[str, Any]]:
     return list(info.get_dicts() if hasattr(info, "get_dicts") else info)
 
 
-def _with_final(build: Callable[[], nn.Module], taps: list[str], size: int) -> list[str]:
-    """Append the module that puts out what timm pools, unless it is a tap."""
+def _final(build: Callable[[], nn.Module], taps: list[str], size: int) -> str | Place | None:
+    """Find the module that puts out what timm pools, or a place for one; None if a tap does."""
     try:
         module = build_without_values(build).to("meta").eval()
         outputs, result = _features(module, size)
@@ -167,10 +198,18 @@ def _with_final(build: Callable[[], nn.Module], taps: list[str], size: int) -> l
     # An in-place activation puts out the tensor of the norm before it, in a later version.
     same = [path for path, (output, version) in outputs.items() if output is result
             and version == version_of(result)]  # fmt: skip
+    if any(path in taps for path in same):
+        return None
     around = [path for path in same if not any(tap.startswith(f"{path}.") for tap in taps)]
-    if not around or any(path in taps for path in same):
-        return taps
-    return [*taps, min(around, key=lambda path: path.count("."))]
+    if around:
+        return min(around, key=lambda path: path.count("."))
+    seen = record(module, size)
+    maps = last_maps(seen)
+    return place_for(seen, maps[-1], module) if maps else None
+
+
+def _with_last_map(build: Callable[[], nn.Module], place: Place) -> nn.Module:
+    return add_last_map(build(), place)
 
 
 def _features(module: nn.Module, size: int) -> tuple[dict[str, tuple[Tensor, int]], Tensor]:
@@ -210,6 +249,13 @@ def _layout(module: nn.Module, n_axes: int) -> Layout:
     if n_axes == 3:
         return "tokens"
     return "nhwc" if str(getattr(module, "output_fmt", "")).endswith("NHWC") else "nchw"
+
+
+def _prefix_tokens(module: nn.Module, runs: Sequence[Run], tap: str) -> int:
+    """Count the tokens that stand for no cell of the square grid, where timm does not say it."""
+    n_tokens = next(run.shape[1] for run in runs if run.path == tap)
+    stated = getattr(module, "num_prefix_tokens", None)
+    return n_tokens - math.isqrt(n_tokens) ** 2 if stated is None else int(stated)
 
 
 def _paths(classifier: str | Sequence[str] | None) -> list[str]:

@@ -220,7 +220,8 @@ def _vit_stages(module: nn.Module) -> dict[str, list[str]]:
     blocks = _children(module, "encoder.layers")
     size = -(-len(blocks) // 4)
     stages = {f"stage{i + 1}": blocks[i * size : (i + 1) * size] for i in range(4)}
-    stages["stage4"].append("encoder.ln")
+    stages = {name: paths for name, paths in stages.items() if paths}  # of four blocks or more
+    list(stages.values())[-1].append("encoder.ln")
     return stages
 
 

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from sktransfer.torch_internals import version_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Sequence
+
+_LISTS = (nn.ModuleList, nn.ModuleDict)
 
 __all__ = ["Run", "cut_at", "trace", "units_around"]
 
@@ -55,8 +57,10 @@ def trace(module: nn.Module, paths: Iterable[str], size: int) -> list[Run]:
     Returns
     -------
     list of Run
-        In the order in which they ended. A module that runs twice is there twice.
+        In the order in which they ended. A module that runs twice is there twice. What fails after
+        all of them have run, such as a classifier for images of another size, does not matter.
     """
+    paths = tuple(paths)
     some = next(module.parameters(), torch.empty(0))
     image = torch.zeros(1, 3, size, size, device=some.device, dtype=some.dtype)
     runs: list[Run] = []
@@ -84,14 +88,19 @@ def trace(module: nn.Module, paths: Iterable[str], size: int) -> list[Run]:
     try:
         with torch.no_grad():
             module.eval()(image)
+    except (RuntimeError, TypeError, ValueError, AssertionError):
+        if not paths or not {run.path for run in runs}.issuperset(paths):
+            raise
     finally:
         for handle in handles:
             handle.remove()
     return runs
 
 
-def units_around(module: nn.Module, taps: Iterable[str] = ()) -> list[str]:
-    """Split a network into its children, and those around a tap into their children.
+def units_around(
+    module: nn.Module, taps: Iterable[str] = (), ran: Container[str] | None = None
+) -> list[str]:
+    """Split a network into its children, and those around a tap or never called into theirs.
 
     Parameters
     ----------
@@ -99,6 +108,8 @@ def units_around(module: nn.Module, taps: Iterable[str] = ()) -> list[str]:
         The network.
     taps : iterable of str
         Paths that must be among the result.
+    ran : container of str, optional
+        Paths of modules that were called; None means all but lists and dictionaries of modules.
 
     Returns
     -------
@@ -110,7 +121,8 @@ def units_around(module: nn.Module, taps: Iterable[str] = ()) -> list[str]:
 
     def visit(path: str, child: nn.Module) -> None:
         around = any(tap.startswith(f"{path}.") for tap in taps) and path not in taps
-        if around or isinstance(child, (nn.ModuleList, nn.ModuleDict)):  # a list is never called
+        called = not isinstance(child, _LISTS) if ran is None else path in ran
+        if around or (not called and any(child.children())):
             for name, grandchild in child.named_children():
                 visit(f"{path}.{name}", grandchild)
         else:

@@ -19,6 +19,7 @@ from sktransfer.backbones.registry import (
     get_backbone,
 )
 from sktransfer.backbones.spec import build_without_values
+from sktransfer.backbones.usable_modules import refuse_unusable, unwrapped
 from sktransfer.backbones.weight_files import (
     check_fits,
     download,
@@ -172,6 +173,8 @@ def _load(backbone: Any, weights: Any, random_state: Any) -> LoadedBackbone:
             f"weights={weights!r} is a {type(weights).__name__}. Pass 'default', a name, a path "
             "or 'random'."
         )
+    if isinstance(backbone, nn.Module):
+        refuse_unusable(unwrapped(backbone), type(backbone).__name__)
     # A module can change between two calls, so its weights are part of what identifies it.
     own = (id(backbone), digest_of(backbone.state_dict())) if _is_module(backbone) else None
     if own is not None and weights == "default":

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sktransfer.exceptions import DeviceWarning
+from sktransfer.exceptions import DeviceWarning, UnknownBackboneError, WeightsError
 from sktransfer.features.device import candidate_precisions
 from sktransfer.features.folding import fold_batchnorms
 from sktransfer.features.fusion import fused_graph, pack_weights
@@ -166,6 +166,7 @@ def _prepared(
         loaded.module, lambda module: Tapped(module, slots, spec)(images), [s.module for s in slots]
     )
     expected = Tapped(plain, slots, spec)(images)
+    _check_independence(Tapped(plain, slots, spec)(images[:1]), expected, spec.name)
     network = _fused(plain, slots, spec, images, expected) if device.type == "cpu" else None
     network = network or Tapped(plain, slots, spec)
     reason = ""
@@ -190,6 +191,22 @@ def _prepared(
     )
     converted = _converted(network, torch.float32).to(device)
     return Engine(converted, spec, slots, device, "float32")
+
+
+def _check_independence(alone: Sequence[Tensor], together: Sequence[Tensor], name: str) -> None:
+    """Refuse a network whose features of an image are not the image's own."""
+    cosine = _smallest_cosine([vectors[:1] for vectors in together], alone)
+    if math.isnan(cosine):
+        raise WeightsError(
+            f"{name} puts out features that are not finite for images like photographs: its weights are "
+            "too large, or those of a training that diverged. Take other weights."
+        )
+    if cosine < _FAITHFUL:
+        raise UnknownBackboneError(
+            f"the features that {name} computes of an image change with the other images of its batch, "
+            f"or from one pass to the next (cosine {cosine:.3f}). Look for statistics of the batch, "
+            "or for a dropout without `training=self.training`, in its `forward`."
+        )
 
 
 def _fused(

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from sktransfer.backbones.spec import trace_shapes
-from sktransfer.exceptions import UnknownLayerError
+from sktransfer.backbones.tracing import trace
+from sktransfer.exceptions import UnknownBackboneError, UnknownLayerError
 from sktransfer.features.plan import Slot
 from sktransfer.features.pooling import POOLINGS, check_pooling, pool_map, pooled_width
 
@@ -65,6 +65,8 @@ def resolve_slots(loaded: LoadedBackbone, layers: Any, pooling: Any, size: int) 
         If the network has no such layer.
     UnknownPoolingError
         If there is no such pooling.
+    UnknownBackboneError
+        If the network does not take images of this size.
     ValueError
         If nothing is asked for, one thing twice, or the lists have different lengths.
     TypeError
@@ -90,6 +92,7 @@ def resolve_slots(loaded: LoadedBackbone, layers: Any, pooling: Any, size: int) 
                 f"layers={layers!r} with pooling={pooling!r} ask for {part!r} of {name!r} "
                 f"{times} times. Ask for each layer once, and pass 'avgmax' for two poolings of it."
             )
+    _check_size(loaded, size)
     widths = dict(zip(loaded.spec.layer_names, loaded.spec.widths, strict=True))
     shapes = {name: (width, 1, 1) for name, width in widths.items()}
     traced = {
@@ -299,13 +302,31 @@ def _layer_name(loaded: LoadedBackbone, layer: Any, layers: Any) -> str:
     return layer
 
 
+def _check_size(loaded: LoadedBackbone, size: int) -> None:
+    """Refuse images of a size that the network was not made for."""
+    usual = loaded.preprocessing.crop
+    if size == usual:
+        return
+    try:
+        map_shapes(loaded, loaded.spec.layer_names[-1:], size)
+    except (RuntimeError, TypeError, ValueError, AssertionError, LookupError) as exc:
+        raise UnknownBackboneError(
+            f"image_size={size}: {loaded.spec.name} does not run on images of {size} x {size} pixels "
+            f"({str(exc).strip() or type(exc).__name__}). It takes image_size={usual}; "
+            "image_size=None is the size that its weights were trained with."
+        ) from exc
+
+
 def _shapes(
     loaded: LoadedBackbone, names: Iterable[str], layers: Any, size: int
 ) -> dict[str, tuple[int, int, int]]:
     """Find (channels, height, width) of layers' maps, without computing values."""
     modules = _modules(loaded.spec)
     paths = list(dict.fromkeys(modules.get(name, name) for name in names))
-    runs = trace_shapes(lambda: _copied(loaded.module), paths, size)
+    try:
+        runs = trace(_copied(loaded.module).to("meta"), paths, size)
+    except (RuntimeError, TypeError, ValueError):  # an operation without a rule for shapes
+        runs = trace(copy.deepcopy(loaded.module), paths, size)
     times = Counter(run.path for run in runs)
     found = {run.path: run.shape for run in runs}
     shapes = {}

@@ -14,6 +14,7 @@ from sktransfer.features.extraction import extract
 from sktransfer.features.plan import slot_columns
 from sktransfer.features.pooling import WHOLE_MAP
 from sktransfer.features.taps import map_shapes, resolve_slots
+from sktransfer.parameters import check_parameters
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,8 +74,9 @@ def layer_maps(features: DeepFeatureTransformer, X: Any) -> LayerMaps:
     >>> {layer: maps.shape for layer, maps in found.maps.items()}
     {'layer3': (3, 128, 8, 8), 'layer4': (3, 256, 4, 4)}
     """
+    check_parameters(features)
+    run = features.run_settings()
     loaded, plan = features._ready()
-    batch_size, n_workers = features._check_parameters()
     images = features._images(X, reset=False)
     side = plan.preprocessing.crop
     slots = resolve_slots(loaded, list(plan.layers), WHOLE_MAP, side)
@@ -83,8 +85,8 @@ def layer_maps(features: DeepFeatureTransformer, X: Any) -> LayerMaps:
         replace(plan, slots=slots),
         replicas(loaded, resolve_devices(features.device), plan.precision, slots),
         None,
-        batch_size=batch_size,
-        n_workers=n_workers,
+        batch_size=run.batch_size,
+        n_workers=run.n_workers,
         on_error="raise",
         progress=lambda _: None,
     )

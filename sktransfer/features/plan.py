@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from sktransfer.backbones.architecture import architecture_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from sktransfer.backbones.weights import LoadedBackbone
     from sktransfer.images import ImageShape
     from sktransfer.preprocessing import Preprocessing
 
-__all__ = ["FeaturePlan", "Slot", "input_preprocessing", "plan_features", "slot_columns"]
+__all__ = [
+    "FeaturePlan",
+    "LayerNames",
+    "Slot",
+    "input_preprocessing",
+    "plan_features",
+    "slot_columns",
+]
+
+LayerNames: TypeAlias = "str | int | Sequence[str | int] | None"
+"""Layers as users name them; None is the last stage."""
 
 
 @dataclass(frozen=True)

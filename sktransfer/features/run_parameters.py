@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sktransfer.features.device import PRECISIONS, resolve_workers
@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
     import torch
 
+    from sktransfer.backbones.spec import BackboneLike
     from sktransfer.images import ImageShape
 
-__all__ = ["RunParameters", "RunSettings"]
+__all__ = ["NetworkParameters", "RunParameters", "RunSettings"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ class RunParameters:
     batch_size : int, default=32
         Largest number of images in a step. Batches of a pass have nearly equal sizes.
     image_shape : tuple of int, "row" or None, default=None
-        Layout of flattened rows, as in :class:`~sktransfer.DeepFeatureTransformer`.
+        Layout of flattened rows: (28, 28), (32, 32, 3) or (3, 32, 32). None takes each row for a
+        square grey image, "row" for one row of pixels.
     image_size : int or None, default=None
         Side of the network's input in pixels; None is what the weights were trained with.
     device : str or torch.device, default="auto"
@@ -106,3 +108,22 @@ class RunParameters:
             self.on_error,
             self.verbose,
         )
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class NetworkParameters(RunParameters):
+    """Parameters of which network is run, and how.
+
+    Parameters
+    ----------
+    backbone : str, nn.Module, callable or BackboneSpec, default="resnet50"
+        A name from :func:`~sktransfer.list_backbones`, "timm:NAME" if timm is installed, "tiny" for
+        the small network that ships with the package, your own module, or a function that returns
+        one.
+    weights : str or path, default="default"
+        "default" for the best that are published, another published name such as "IMAGENET1K_V2",
+        the path of a .safetensors or .pth file, or "random".
+    """
+
+    backbone: BackboneLike = field(default="resnet50", kw_only=False)
+    weights: str | os.PathLike[str] = "default"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from numbers import Number
 from typing import TYPE_CHECKING, Any
 
@@ -10,17 +11,18 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from sktransfer.backbones.portable import weights_from_bytes, weights_to_bytes
 from sktransfer.backbones.weights import LoadedBackbone, load_backbone
-from sktransfer.features.device import resolve_devices, resolve_workers
+from sktransfer.docstrings import documented
+from sktransfer.features.device import resolve_devices
 from sktransfer.features.engine import replicas
 from sktransfer.features.extraction import extract
 from sktransfer.features.plan import FeaturePlan, input_preprocessing, plan_features
+from sktransfer.features.run_parameters import NetworkParameters
 from sktransfer.features.store import CacheInfo, open_store
 from sktransfer.features.taps import kept_slots, resolve_slots
 from sktransfer.images.validation import validate_images
-from sktransfer.parameters import check_choice, check_integer
+from sktransfer.parameters import check_parameters
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Sequence
 
     import torch
@@ -28,14 +30,15 @@ if TYPE_CHECKING:
     from sklearn.utils import Tags
 
     from sktransfer.features.engine import Engine
-    from sktransfer.features.plan import Slot
-    from sktransfer.images import ImageShape
+    from sktransfer.features.plan import LayerNames, Slot
     from sktransfer.images.sequences import ImageSequence
 
 __all__ = ["DeepFeatureTransformer"]
 
 
-class DeepFeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc] # sklearn is untyped
+@documented
+@dataclass(kw_only=True, eq=False, repr=False)
+class DeepFeatureTransformer(TransformerMixin, NetworkParameters, BaseEstimator):  # type: ignore[misc] # sklearn is untyped
     """Turn images into pooled features of a pre-trained network.
 
     It learns nothing from the images: `fit` resolves the parameters, and `transform` works without
@@ -44,13 +47,6 @@ class DeepFeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[m
 
     Parameters
     ----------
-    backbone : str, nn.Module, callable or BackboneSpec, default="resnet50"
-        A name from :func:`~sktransfer.list_backbones`, "timm:NAME" if timm is installed, "tiny" for
-        the small network that ships with the package, your own module, or a function that returns
-        one.
-    weights : str or path, default="default"
-        "default" for the best that are published, another published name such as "IMAGENET1K_V2",
-        the path of a .safetensors or .pth file, or "random".
     layers : str, int, sequence of these or None, default=None
         Layers whose features are concatenated: names of stages, or negative ints counted from the
         last stage, or dotted paths of the network's modules. None is the last stage.
@@ -58,11 +54,6 @@ class DeepFeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[m
         Name of a way to make one vector of a layer's map, such as "avg", "max", "avgmax" (both
         side by side) or "flatten" (every cell); :func:`~sktransfer.features.pool_map` lists them
         all. A list has one for each layer.
-    image_shape : tuple of int, "row" or None, default=None
-        Layout of flattened rows: (28, 28), (32, 32, 3) or (3, 32, 32). None takes each row for a
-        square grey image, "row" for one row of pixels.
-    image_size : int or None, default=None
-        Side of the network's input in pixels; None is what the weights were trained with.
     device : str or torch.device, default="auto"
         "auto" is the first of CUDA, MPS and CPU that is there. "auto" and "cuda" use every GPU that
         is visible, one replica of the network on each; "cuda:0" uses one.
@@ -70,10 +61,6 @@ class DeepFeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[m
         What the network computes in. "auto" is the half precision that the device has hardware
         for, if this network's features of trial images are those of float32 up to a cosine of
         0.9995, and float32 elsewhere. Features are float32 always.
-    batch_size : int, default=32
-        Images that go through the network together.
-    num_workers : int or "auto", default="auto"
-        Threads that read and decode images; 0 means none but the calling one.
     cache : "memory", path of a folder or None, default="memory"
         Where features are kept: in this process, at most 1 GiB (or the bytes that the environment
         variable SKTRANSFER_MEMORY_BYTES says when the package is imported); in a folder that
@@ -129,40 +116,9 @@ class DeepFeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[m
     ['layer3_avg_0', 'layer3_avg_1']
     """
 
-    def __init__(
-        self,
-        backbone: Any = "resnet50",
-        *,
-        weights: str | os.PathLike[str] = "default",
-        layers: Any = None,
-        pooling: str | Sequence[str] = "avg",
-        image_shape: ImageShape = None,
-        image_size: int | None = None,
-        device: str | torch.device = "auto",
-        precision: str = "auto",
-        batch_size: int = 32,
-        num_workers: int | str = "auto",
-        cache: str | os.PathLike[str] | None = "memory",
-        on_error: str = "raise",
-        store_weights: bool = False,
-        random_state: Any = None,
-        verbose: int = 0,
-    ) -> None:
-        self.backbone = backbone
-        self.weights = weights
-        self.layers = layers
-        self.pooling = pooling
-        self.image_shape = image_shape
-        self.image_size = image_size
-        self.device = device
-        self.precision = precision
-        self.batch_size = batch_size
-        self.num_workers = num_workers
-        self.cache = cache
-        self.on_error = on_error
-        self.store_weights = store_weights
-        self.random_state = random_state
-        self.verbose = verbose
+    layers: LayerNames = None
+    pooling: str | Sequence[str] = "avg"
+    store_weights: bool = False
 
     def fit(self, X: Any, y: ArrayLike | None = None) -> DeepFeatureTransformer:  # noqa: ARG002 - API
         """Resolve the parameters and load the weights; no image is read.
@@ -180,7 +136,7 @@ class DeepFeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[m
         DeepFeatureTransformer
             The estimator itself.
         """
-        self._check_parameters()
+        check_parameters(self)
         self._images(X, reset=True)
         self._loaded = self._load()
         self._carried: bytes | None = None
@@ -204,7 +160,8 @@ class DeepFeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[m
         """
         from tqdm import tqdm
 
-        batch_size, n_workers = self._check_parameters()
+        check_parameters(self)
+        run = self.run_settings()
         images = self._images(X, reset=False)
         loaded, plan = self._ready()
         engines = self._engines(loaded, plan.slots)
@@ -215,9 +172,9 @@ class DeepFeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[m
                 plan,
                 engines,
                 store,
-                batch_size=batch_size,
-                n_workers=n_workers,
-                on_error=self.on_error,
+                batch_size=run.batch_size,
+                n_workers=run.n_workers,
+                on_error=run.on_error,
                 progress=bar.update,
             )
         self.failed_ = found.failed
@@ -261,15 +218,6 @@ class DeepFeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[m
         if not hasattr(self, "plan_"):
             raise AttributeError(f"{type(self).__name__} has no backbone_ before it is fitted.")
         return self._ready()[0].module
-
-    def _check_parameters(self) -> tuple[int, int]:
-        check_choice("on_error", self.on_error, ("raise", "warn", "nan"))
-        if self.image_size is not None:
-            check_integer("image_size", self.image_size, 1, "the side of the input in pixels")
-        batch_size = check_integer(
-            "batch_size", self.batch_size, 1, "images that go through the network together"
-        )
-        return batch_size, resolve_workers(self.num_workers)
 
     def _images(self, X: Any, *, reset: bool) -> ImageSequence:
         return validate_images(

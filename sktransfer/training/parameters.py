@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from sktransfer.features.pooling import check_pooling
-from sktransfer.features.run_parameters import RunParameters
+from sktransfer.features.run_parameters import NetworkParameters
 from sktransfer.parameters import checked, choice, integer, number, optional
 from sktransfer.training.freezing import STRATEGIES
 from sktransfer.training.heads import check_head
 from sktransfer.training.schedule import SCHEDULES
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterable, Mapping
 
     import torch
     from torch import nn
-
-    from sktransfer.backbones.spec import BackboneLike
 
 __all__ = ["LoopParameters", "TrainingParameters"]
 
@@ -37,17 +34,14 @@ def _one_pooling(name: str, value: object) -> None:
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class LoopParameters(RunParameters):
+class LoopParameters(NetworkParameters):
     """Parameters of how a network is trained, whatever becomes of its maps.
 
     Parameters
     ----------
-    backbone : str, nn.Module, callable or BackboneSpec, default="resnet50"
-        A name from :func:`~sktransfer.list_backbones`, "timm:NAME", "tiny" for the small network that
-        ships with the package, your own module, or a function that returns one.
     weights : str or path, default="default"
-        "default" for the best that are published, another published name, the path of a .safetensors
-        or .pth file, or "random". Strategy "scratch" does not look at it.
+        "default" for the best that are published, another published name such as "IMAGENET1K_V2",
+        the path of a .safetensors or .pth file, or "random". Strategy "scratch" does not look at it.
     strategy : {"scratch", "full", "frozen", "partial"}, default="partial"
         Part that trains beside the new head: everything from random weights; everything from
         pre-trained weights, at a low rate; nothing; or the last `n_trainable` stages.
@@ -106,8 +100,6 @@ class LoopParameters(RunParameters):
         makes new views each epoch, and all stages run in each.
     """
 
-    backbone: BackboneLike = field(default="resnet50", kw_only=False)
-    weights: str | os.PathLike[str] = "default"
     strategy: str = checked("partial", choice(*STRATEGIES))
     n_trainable: int = checked(1, integer(1, "stages that train, counted from the last"))
     head: str | Callable[[int, int], nn.Module] = checked(

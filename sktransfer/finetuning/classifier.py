@@ -53,15 +53,6 @@ class FineTuneClassifier(ClassifierMixin, FineTunedEstimator):  # type: ignore[m
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted; column numbers if rows have several labels.
 
-    Raises
-    ------
-    TrainingError
-        From `fit`, if the loss becomes NaN, with epoch and rate.
-    ValueError, TypeError
-        From `fit`, if a parameter, `X` or `y` cannot be used; for example if `y` has one class only.
-    UnknownBackboneError, WeightsError, WeightsNotFoundError, DeviceError, ImageDecodeError
-        As in :class:`~sktransfer.DeepFeatureTransformer`.
-
     Examples
     --------
     >>> from sktransfer.datasets import load_digit_images

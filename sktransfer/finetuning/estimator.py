@@ -104,6 +104,15 @@ class FineTunedEstimator(
         Rows of the fit whose images could not be read.
     n_features_in_ : int
         Number of columns of `X`, if it had two dimensions.
+
+    Raises
+    ------
+    TrainingError
+        From `fit`, if the loss becomes NaN, with epoch and rate.
+    ValueError, TypeError
+        From `fit`, if a parameter, `X` or `y` cannot be used; for example labels of one class only.
+    UnknownBackboneError, WeightsError, WeightsNotFoundError, DeviceError, ImageDecodeError
+        As in :class:`~sktransfer.DeepFeatureTransformer`.
     """
 
     mixup: float = checked(0.0, number(0, math.inf, "0 mixes nothing", closed=True))

@@ -34,15 +34,6 @@ class FineTuneRegressor(RegressorMixin, FineTunedEstimator):  # type: ignore[mis
         Treatment of images that cannot be read: an error; or `fit` leaves them out, lists them in
         `failed_`, and `predict` and `transform` give a row of NaN, with a warning or without.
 
-    Raises
-    ------
-    TrainingError
-        From `fit`, if the loss becomes NaN, with epoch and rate.
-    ValueError, TypeError
-        From `fit`, if a parameter, `X` or `y` cannot be used.
-    UnknownBackboneError, WeightsError, WeightsNotFoundError, DeviceError, ImageDecodeError
-        As in :class:`~sktransfer.DeepFeatureTransformer`.
-
     Examples
     --------
     >>> from sktransfer.datasets import load_digit_images

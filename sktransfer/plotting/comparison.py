@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sktransfer.docstrings import documented
 from sktransfer.parameters import check_choice
 from sktransfer.plotting.canvas import ACCENT, MUTED, RELATED, axes_for, plain_text
+from sktransfer.plotting.display import Display
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 __all__ = ["StrategyComparisonDisplay"]
 
@@ -23,7 +24,8 @@ _NEEDED = ("candidate", "score_mean", "score_std")
 _BEST, _TIE, _WORSE = "best", "not shown to be worse (p ≥ 0.05)", "worse"
 
 
-class StrategyComparisonDisplay:
+@documented
+class StrategyComparisonDisplay(Display):
     """Candidates of a comparison, best first, with the score of each fold.
 
     Make it with :meth:`from_comparison`; draw it again with :meth:`plot`.
@@ -38,13 +40,6 @@ class StrategyComparisonDisplay:
     score_name : str, default="Score"
         What the scores are.
 
-    Attributes
-    ----------
-    ax_ : Axes
-        Where it was drawn last.
-    figure_ : Figure
-        To which `ax_` belongs.
-
     Examples
     --------
     >>> import pandas as pd
@@ -55,9 +50,6 @@ class StrategyComparisonDisplay:
     >>> display.ax_.get_xlabel()
     'accuracy'
     """
-
-    ax_: Axes
-    figure_: Figure
 
     def __init__(
         self,

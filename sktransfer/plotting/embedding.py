@@ -9,14 +9,15 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.preprocessing import StandardScaler
 
+from sktransfer.docstrings import documented
 from sktransfer.features.pipelines import split_pipeline
 from sktransfer.parameters import check_choice
-from sktransfer.plotting.canvas import CYCLE, MARKERS, MUTED, axes_for, legend_text, plain_text
+from sktransfer.plotting.canvas import CYCLE, MARKERS, MUTED, legend_text, plain_text
+from sktransfer.plotting.display import Display
 from sktransfer.plotting.scoring import is_classification
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["EmbeddingDisplay"]
@@ -25,7 +26,8 @@ _N_BEFORE_TSNE = 50  # principal components, as van der Maaten and Hinton did
 _MANY = 20  # classes, from which on names are written on the points instead of into a legend
 
 
-class EmbeddingDisplay:
+@documented
+class EmbeddingDisplay(Display):
     """Images as points in a plane; near each other where their features are alike.
 
     Make it with :meth:`from_estimator` or :meth:`from_features`; draw it again with :meth:`plot`.
@@ -39,13 +41,6 @@ class EmbeddingDisplay:
     axis_names : tuple of str, default=("", "")
         What the axes are.
 
-    Attributes
-    ----------
-    ax_ : Axes
-        Where it was drawn last.
-    figure_ : Figure
-        To which `ax_` belongs.
-
     Examples
     --------
     >>> from sktransfer import DeepFeatureTransformer
@@ -58,9 +53,6 @@ class EmbeddingDisplay:
     >>> display.axis_names[0]
     'Component 1 (... % of the variance)'
     """
-
-    ax_: Axes
-    figure_: Figure
 
     def __init__(
         self,
@@ -169,26 +161,11 @@ class EmbeddingDisplay:
         points[usable] = flat
         return cls(points, y=y, axis_names=names).plot(ax)
 
-    def plot(self, ax: Axes | None = None) -> EmbeddingDisplay:
-        """Draw the points.
+    def _height(self) -> float:
+        return 4.2
 
-        Parameters
-        ----------
-        ax : Axes, default=None
-            None makes a new figure.
-
-        Returns
-        -------
-        EmbeddingDisplay
-            Itself.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        """
-        self.figure_, self.ax_ = axes_for(ax, type(self).__name__, height=4.2)
-        ax = self.ax_
+    def _draw(self, ax: Axes) -> None:
+        """Draw the points."""
         x, up = self.points.T
         size = float(np.clip(4000 / max(len(x), 1), 8, 36))
         if self.y is None:
@@ -202,7 +179,6 @@ class EmbeddingDisplay:
         ax.set_yticks([])
         ax.set_xlabel(plain_text(self.axis_names[0]))
         ax.set_ylabel(plain_text(self.axis_names[1]))
-        return self
 
     def _plot_classes(self, ax: Axes, y: NDArray[Any], size: float) -> None:
         classes = np.unique(y)

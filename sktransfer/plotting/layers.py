@@ -12,16 +12,17 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sktransfer.backbones.registry import get_backbone
+from sktransfer.docstrings import documented
 from sktransfer.features.pipelines import split_pipeline
 from sktransfer.features.pooling import POOLINGS, check_pooling
-from sktransfer.plotting.canvas import CYCLE, MARKERS, axes_for, plain_text
+from sktransfer.plotting.canvas import CYCLE, MARKERS, plain_text
+from sktransfer.plotting.display import Display
 from sktransfer.plotting.scoring import folds_of, is_classification, name_of_score
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from numpy.typing import ArrayLike, NDArray
 
     from sktransfer.features.plan import Slot
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["LayerSweepDisplay", "sweep_layers"]
 
 
-class LayerSweepDisplay:
+@documented
+class LayerSweepDisplay(Display):
     """Cross-validated score over the layers of a network, one line for each pooling.
 
     Make it with :meth:`from_estimator`; draw it again with :meth:`plot`.
@@ -48,10 +50,6 @@ class LayerSweepDisplay:
 
     Attributes
     ----------
-    ax_ : Axes
-        Where it was drawn last.
-    figure_ : Figure
-        To which `ax_` belongs.
     lines_ : list of Line2D
         One for each pooling.
 
@@ -70,8 +68,6 @@ class LayerSweepDisplay:
     True
     """
 
-    ax_: Axes
-    figure_: Figure
     lines_: list[Any]
 
     def __init__(
@@ -159,26 +155,8 @@ class LayerSweepDisplay:
         name = name_of_score(scoring, y)
         return cls(names, poolings, scores, score_name=name).plot(ax)
 
-    def plot(self, ax: Axes | None = None) -> LayerSweepDisplay:
-        """Draw a line for each pooling, with the standard deviation over the folds.
-
-        Parameters
-        ----------
-        ax : Axes, default=None
-            None makes a new figure.
-
-        Returns
-        -------
-        LayerSweepDisplay
-            Itself.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        """
-        self.figure_, self.ax_ = axes_for(ax, type(self).__name__)
-        ax = self.ax_
+    def _draw(self, ax: Axes) -> None:
+        """Draw a line for each pooling, with the standard deviation over the folds."""
         places = np.arange(len(self.layers))
         means, spreads = self.scores.mean(2), self.scores.std(2)  # (layers, poolings)
         self.lines_ = []
@@ -210,7 +188,6 @@ class LayerSweepDisplay:
         ax.set_xlabel("Layer, from input to output")
         ax.set_ylabel(plain_text(self.score_name))
         ax.legend(title="Pooling", frameon=False, loc="best")
-        return self
 
 
 def sweep_layers(

@@ -9,15 +9,16 @@ from sklearn.base import clone
 from sklearn.model_selection import cross_validate
 from sklearn.utils import check_random_state
 
+from sktransfer.docstrings import documented
 from sktransfer.features.pipelines import split_pipeline
-from sktransfer.plotting.canvas import ACCENT, MUTED, axes_for, plain_text
+from sktransfer.plotting.canvas import ACCENT, MUTED, plain_text
+from sktransfer.plotting.display import Display
 from sktransfer.plotting.scoring import folds_of, is_classification, name_of_score
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["FeatureLearningCurveDisplay", "Gain"]
@@ -36,7 +37,8 @@ class Gain(NamedTuple):
     """Standard error of this average; folds share images, so it is a little too small."""
 
 
-class FeatureLearningCurveDisplay:
+@documented
+class FeatureLearningCurveDisplay(Display):
     """Score over the number of training images, and what a doubling of them would add.
 
     Make it with :meth:`from_estimator`; draw it again with :meth:`plot`. The network sees each
@@ -50,13 +52,6 @@ class FeatureLearningCurveDisplay:
         Of every size and fold.
     score_name : str, default="Score"
         What the scores are.
-
-    Attributes
-    ----------
-    ax_ : Axes
-        Where it was drawn last.
-    figure_ : Figure
-        To which `ax_` belongs.
 
     Notes
     -----
@@ -78,9 +73,6 @@ class FeatureLearningCurveDisplay:
     >>> "twice as many change the score by about" in display.verdict
     True
     """
-
-    ax_: Axes
-    figure_: Figure
 
     def __init__(
         self,
@@ -191,26 +183,8 @@ class FeatureLearningCurveDisplay:
         )
         return display.plot(ax)
 
-    def plot(self, ax: Axes | None = None) -> FeatureLearningCurveDisplay:
-        """Draw both curves with the standard deviation over the folds, and the trend.
-
-        Parameters
-        ----------
-        ax : Axes, default=None
-            None makes a new figure.
-
-        Returns
-        -------
-        FeatureLearningCurveDisplay
-            Itself.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        """
-        self.figure_, self.ax_ = axes_for(ax, type(self).__name__)
-        ax = self.ax_
+    def _draw(self, ax: Axes) -> None:
+        """Draw both curves with the standard deviation over the folds, and the trend."""
         sizes, kinds = (
             self.train_sizes,
             (
@@ -239,7 +213,6 @@ class FeatureLearningCurveDisplay:
         ax.set_xlabel("Training images")
         ax.set_ylabel(plain_text(self.score_name))
         ax.legend(frameon=False, loc="best")
-        return self
 
 
 def _sizes(train_sizes: Sequence[int] | None, n_most: int, y: NDArray[Any]) -> NDArray[np.int64]:

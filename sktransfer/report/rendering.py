@@ -56,40 +56,22 @@ def render_report(
     ----------
     comparison : StrategyComparison
         As :func:`~sktransfer.compare_strategies` returns it.
-    path : str or path
-        Of the file; one that is there is replaced.
-    X : images, default=None
-        Those that were compared on. With `X` and `y` the report also holds what the features tell,
-        a confusion matrix and examples with saliency; this fits the winner again, on all folds if
-        that takes two minutes at most, otherwise on the first.
-    y : array-like of shape (n_images,), default=None
-        Their labels.
-    X_target : images, default=None
-        Of the target domain. A winner that has adapted to it can only be fitted again with them;
-        without, it has neither matrix nor examples.
-    y_target : array-like of shape (n_target_images,), default=None
-        Their labels; matrix and examples are then of the target.
-    unlabeled : object, default=None
-        The label of rows of `X` that are images of the target, in place of `X_target`.
-    audit : DataFrame, default=None
-        As :func:`~sktransfer.audit_images` returns it.
-    recommendation : Recommendation, default=None
-        As :func:`~sktransfer.recommend_strategy` returns it.
+    path, X, y, X_target, y_target, unlabeled, audit, recommendation
+        As in :meth:`~sktransfer.StrategyComparison.to_html`. With `X` and `y` the winner is fitted
+        again, on all folds if that takes two minutes at most, otherwise on the first; one that has
+        adapted to a target can only be fitted again with its images.
     title : str, default="Which strategy for these images?"
         Heading of the page.
 
     Returns
     -------
     Path
-        Of the file.
+        Path of the file.
 
     Raises
     ------
-    ImportError
-        If matplotlib is not installed.
-    ValueError
-        If `X` is given without `y`, or they have different lengths; or as
-        :func:`~sktransfer.compare_strategies` does, about the target.
+    ImportError, ValueError
+        As from :meth:`~sktransfer.StrategyComparison.to_html`.
 
     Examples
     --------

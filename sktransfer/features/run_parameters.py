@@ -51,6 +51,25 @@ class RunSettings:
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
+class NetworkParameters:
+    """Parameters of which network is run.
+
+    Parameters
+    ----------
+    backbone : str, nn.Module, callable or BackboneSpec, default="resnet50"
+        A name from :func:`~sktransfer.list_backbones`, "timm:NAME" if timm is installed, "tiny" for
+        the small network that ships with the package, your own module, or a function that returns
+        one.
+    weights : str or path, default="default"
+        "default" for the best that are published, another published name such as "IMAGENET1K_V2",
+        the path of a .safetensors or .pth file, or "random".
+    """
+
+    backbone: BackboneLike = field(default="resnet50", kw_only=False)
+    weights: str | os.PathLike[str] = "default"
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
 class RunParameters:
     """Parameters of how a network is run.
 
@@ -108,22 +127,3 @@ class RunParameters:
             self.on_error,
             self.verbose,
         )
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
-class NetworkParameters(RunParameters):
-    """Parameters of which network is run, and how.
-
-    Parameters
-    ----------
-    backbone : str, nn.Module, callable or BackboneSpec, default="resnet50"
-        A name from :func:`~sktransfer.list_backbones`, "timm:NAME" if timm is installed, "tiny" for
-        the small network that ships with the package, your own module, or a function that returns
-        one.
-    weights : str or path, default="default"
-        "default" for the best that are published, another published name such as "IMAGENET1K_V2",
-        the path of a .safetensors or .pth file, or "random".
-    """
-
-    backbone: BackboneLike = field(default="resnet50", kw_only=False)
-    weights: str | os.PathLike[str] = "default"

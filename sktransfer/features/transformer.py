@@ -16,7 +16,7 @@ from sktransfer.features.device import resolve_devices
 from sktransfer.features.engine import replicas
 from sktransfer.features.extraction import extract
 from sktransfer.features.plan import FeaturePlan, input_preprocessing, plan_features
-from sktransfer.features.run_parameters import NetworkParameters
+from sktransfer.features.run_parameters import NetworkParameters, RunParameters
 from sktransfer.features.store import CacheInfo, open_store
 from sktransfer.features.taps import kept_slots, resolve_slots
 from sktransfer.images.validation import validate_images
@@ -38,7 +38,12 @@ __all__ = ["DeepFeatureTransformer"]
 
 @documented
 @dataclass(kw_only=True, eq=False, repr=False)
-class DeepFeatureTransformer(TransformerMixin, NetworkParameters, BaseEstimator):  # type: ignore[misc] # sklearn is untyped
+class DeepFeatureTransformer(
+    TransformerMixin,  # type: ignore[misc] # sklearn is untyped
+    RunParameters,
+    NetworkParameters,
+    BaseEstimator,  # type: ignore[misc]
+):
     """Turn images into pooled features of a pre-trained network.
 
     It learns nothing from the images: `fit` resolves the parameters, and `transform` works without

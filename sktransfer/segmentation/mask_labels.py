@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sktransfer.exceptions import MaskError
+from sktransfer.exceptions import ImageWarning, MaskError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
+    from torch import Tensor
 
-__all__ = ["MaskLabels", "as_labels", "classes_of", "code_dtype", "is_unlabeled"]
+    from sktransfer.segmentation.masks import MaskSequence
+
+__all__ = [
+    "MaskLabels",
+    "as_labels",
+    "class_weights",
+    "classes_of",
+    "code_dtype",
+    "is_unlabeled",
+    "labels_of",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,3 +142,59 @@ def classes_of(masks: Iterable[NDArray[Any]], unlabeled: NDArray[Any]) -> NDArra
     if not found:
         return np.array([], np.int64)
     return np.array(sorted(found), np.result_type(*dtypes))
+
+
+def labels_of(
+    found: list[NDArray[Any]], unlabeled: Any, masks: MaskSequence, row: int
+) -> MaskLabels:
+    """Collect the classes of masks.
+
+    Raises
+    ------
+    MaskError
+        If no pixel is labelled, or all are of one class.
+    """
+    left_out = as_labels(unlabeled)
+    classes = classes_of(found, left_out)
+    if len(classes) < 2:
+        held = f"only the class {classes.tolist()}" if len(classes) else "no labelled pixel"
+        raise MaskError(
+            f"the masks hold {held}; the first is {masks.describe(row)}, and unlabeled={unlabeled!r} "
+            "counts nowhere. Pass masks of at least two classes."
+        )
+    if len(classes) > 2 and classes.dtype.kind in "iu" and classes[-1] == 255 > len(classes):
+        warnings.warn(
+            f"255 is one of the classes {classes.tolist()}, while it often marks pixels without a label. "
+            "Set unlabeled=255 if it does.",
+            ImageWarning,
+            stacklevel=4,
+        )
+    return MaskLabels(classes, left_out)
+
+
+def class_weights(
+    class_weight: Any, classes: NDArray[Any], codes: Tensor
+) -> NDArray[np.float32] | None:
+    """Compute the weight of each class from codes of pixels.
+
+    Raises
+    ------
+    ValueError
+        If it is something else, or names a label that no mask holds.
+    """
+    if class_weight is None:
+        return None
+    if isinstance(class_weight, dict):
+        unknown = [label for label in class_weight if label not in classes.tolist()]
+        if unknown:
+            raise ValueError(
+                f"class_weight names {unknown[0]!r}, which is not among the classes {classes.tolist()}."
+            )
+        return np.array([class_weight.get(label, 1.0) for label in classes.tolist()], np.float32)
+    if class_weight != "balanced":
+        raise ValueError(
+            f"class_weight={class_weight!r} is not possible. Choose None, 'balanced', or a dict from "
+            "class to weight."
+        )
+    counts = np.bincount(codes.numpy(), minlength=len(classes) + 1)[: len(classes)]
+    return np.asarray(counts.sum() / (len(classes) * np.maximum(counts, 1)), np.float32)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sktransfer.images.sequences import ImageSequence
 
-__all__ = ["MaskSequence", "as_mask_sequence", "check_sizes", "stack_masks"]
+__all__ = ["MaskSequence", "as_mask_sequence", "check_sizes", "is_one_array", "stack_masks"]
 
 _CURE = "Pass masks as arrays (height, width) of integers or names, or the paths of such files"
 
@@ -152,6 +152,13 @@ def check_sizes(
         f"{images.describe(row)} has {size[0]} x {size[1]}.{turned} Pass the mask in the size of its "
         "image, and resize masks by 'nearest' only."
     )
+
+
+def is_one_array(X: Any) -> bool:
+    """Tell one array or tensor of images of one size from a list of images."""
+    shape, dtype = getattr(X, "shape", ()), getattr(X, "dtype", None)
+    is_objects = isinstance(dtype, np.dtype) and dtype.kind in "OSU"
+    return len(shape) >= 2 and not is_objects and not hasattr(X, "columns")
 
 
 def stack_masks(masks: list[NDArray[Any]], *, as_one: bool) -> NDArray[Any]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sktransfer.images.sequences import ImageSequence
     from sktransfer.preprocessing import Preprocessing
 
-__all__ = ["decode_images"]
+__all__ = ["decode_images", "report_unreadable"]
 
 _AT_ONCE = 256
 
@@ -80,13 +80,14 @@ def decode_images(
             rows = range(start, min(start + _AT_ONCE, len(images)))
             for row, problem in zip(rows, in_parallel(decode, rows), strict=True):
                 if problem is not None:
-                    _report(problem, on_error)
+                    report_unreadable(problem, on_error)
                     failed.append(row)
             progress(len(rows))
     return pixels, failed
 
 
-def _report(problem: ImageDecodeError, on_error: str) -> None:
+def report_unreadable(problem: ImageDecodeError, on_error: str) -> None:
+    """Raise what is wrong with an image, warn of it, or say nothing, as `on_error` asks."""
     if on_error == "raise":
         raise problem
     if on_error == "warn":

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from sktransfer.features.pooling import check_pooling
-from sktransfer.features.run_parameters import NetworkParameters
+from sktransfer.features.run_parameters import NetworkParameters, RunParameters
 from sktransfer.parameters import checked, choice, integer, number, optional
 from sktransfer.training.freezing import STRATEGIES
 from sktransfer.training.heads import check_head
@@ -34,7 +34,7 @@ def _one_pooling(name: str, value: object) -> None:
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class LoopParameters(NetworkParameters):
+class LoopParameters(RunParameters, NetworkParameters):
     """Parameters of how a network is trained, whatever becomes of its maps.
 
     Parameters

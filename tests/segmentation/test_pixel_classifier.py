@@ -9,6 +9,7 @@ from sklearn.model_selection import GridSearchCV
 from sktransfer import MaskScorer, PixelClassifier
 from sktransfer.datasets import load_digit_masks
 from sktransfer.exceptions import MaskError
+from sktransfer.segmentation.pixel_classifier import _at
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,8 @@ def test_frozen_features_tell_digits_from_photographs(fitted, data):
 def test_scores_at_each_stride_are_those_of_the_features_of_every_pixel(fitted, data):
     image = data.X[50][:37]
     places = np.unravel_index(np.arange(37 * 64), (37, 64))
-    expected = fitted.estimator_.predict_proba(fitted._at(image, places)).reshape(37, 64, -1)
+    expected = fitted.estimator_.predict_proba(_at(fitted._levels([image])[0], places))
+    expected = expected.reshape(37, 64, -1)
     assert np.allclose(fitted.predict_proba([image])[0], expected, atol=1e-3)
 
 

@@ -37,7 +37,23 @@ class ImageError(SkTransferError, ValueError):
 
 
 class ImageDecodeError(ImageError):
-    """One image cannot be read; `on_error` decides whether this stops the run."""
+    """One image cannot be read; `on_error` decides whether this stops the run.
+
+    Parameters
+    ----------
+    fault : str
+        What is wrong with which image and what to do about it, without the full stop.
+    advice : str, default=""
+        What else to do, where a parameter such as `on_error` allows it.
+    """
+
+    def __init__(self, fault: str, advice: str = "") -> None:
+        super().__init__(fault, advice)
+        self.fault = fault
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return f"{self.fault}, or {self.advice}." if self.advice else f"{self.fault}."
 
 
 class MaskError(SkTransferError, ValueError):

@@ -1,7 +1,8 @@
-"""Labels: what choosing checks of y, and folds in which every class has images."""
+"""Labels: any container becomes one array, missing ones are refused, and folds hold every class."""
 
 from __future__ import annotations
 
+from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,77 @@ from sktransfer.parameters import check_integer
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["check_class_labels", "check_labelled_features", "stratified_folds"]
+__all__ = [
+    "as_label_array",
+    "check_class_labels",
+    "check_labelled_features",
+    "is_missing",
+    "refuse_missing_labels",
+    "stratified_folds",
+]
+
+
+def as_label_array(y: Any) -> NDArray[np.generic]:
+    """Turn any container of labels into an array; a label stays what it was.
+
+    Numbers among texts stay numbers, which NumPy would make texts of. Missing labels of pandas,
+    polars and Arrow are None or NaN in an array of objects.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_rows,) or (n_rows, n_labels)
+        A list, array, tensor, or column of pandas, polars or Arrow.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> as_label_array(pd.Series([3, 5], dtype="Int64"))
+    array([3, 5])
+    >>> as_label_array(["a", 1])
+    array(['a', 1], dtype=object)
+    """
+    if hasattr(y, "to_pylist"):  # of Arrow
+        y = _as_objects(y.to_pylist())
+    elif hasattr(y, "dtype") and not isinstance(y.dtype, np.dtype):  # nullable, polars, torch
+        as_list = next((name for name in ("to_list", "tolist") if hasattr(y, name)), None)
+        y = _as_objects(getattr(y, as_list)() if as_list else list(y))
+    elif isinstance(y, list | tuple) and len({isinstance(label, str) for label in y}) == 2:
+        y = _as_objects(y)
+    labels: NDArray[np.generic] = np.asarray(y)
+    return _own_type(labels) if labels.dtype.kind == "O" and labels.ndim == 1 else labels
+
+
+def is_missing(label: object) -> bool:
+    """Tell whether a label is None, NaN, NaT or NA.
+
+    Examples
+    --------
+    >>> is_missing(None), is_missing(float("nan")), is_missing("nan")
+    (True, True, False)
+    """
+    if label is None:
+        return True
+    if isinstance(label, Number):
+        return bool(label != label)  # NaN differs from itself
+    return type(label).__name__ in ("NAType", "NaTType")
+
+
+def refuse_missing_labels(labels: NDArray[np.generic]) -> None:
+    """Refuse labels of which one is missing.
+
+    Raises
+    ------
+    ValueError
+        Naming the first row without one.
+    """
+    if labels.dtype.kind not in "Of" or labels.ndim != 1:
+        return
+    missing = [row for row, label in enumerate(labels.tolist()) if is_missing(label)]
+    if missing:
+        raise ValueError(
+            f"Input y contains NaN: {len(missing)} of {len(labels)} rows have no label, the first is "
+            f"row {missing[0]}. Every row needs a label; leave out the others."
+        )
 
 
 def check_class_labels(X: Any, y: ArrayLike) -> tuple[NDArray[Any], NDArray[np.intp]]:
@@ -38,8 +109,9 @@ def check_class_labels(X: Any, y: ArrayLike) -> tuple[NDArray[Any], NDArray[np.i
     >>> check_class_labels(np.zeros((3, 2, 2)), ["bee", "ant", "bee"])
     (array(['ant', 'bee'], dtype='<U3'), array([1, 0, 1]))
     """
-    labels = column_or_1d(y)
+    labels = column_or_1d(as_label_array(y))
     check_consistent_length(X, labels)
+    refuse_missing_labels(labels)
     check_classification_targets(labels)
     classes, codes = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
@@ -85,10 +157,27 @@ def stratified_folds(
     counts = np.bincount(codes)
     smallest = int(counts.argmin())
     if counts[smallest] < cv:
-        label = smallest if classes is None else classes[smallest].item()
+        label = smallest if classes is None else classes.tolist()[smallest]
         advice = f"Set cv={counts[smallest]}, or add" if counts[smallest] > 1 else "Add"
         raise ValueError(
             f"cv={cv} asks for {cv} folds, but class {label!r} has only {counts[smallest]} "
             f"image(s). {advice} images of this class."
         )
     return StratifiedKFold(n_splits=cv, shuffle=True, random_state=random_state)
+
+
+def _as_objects(values: Any) -> NDArray[np.object_]:
+    """Keep labels one by one, as NumPy would make texts of the numbers among texts."""
+    if len(values) and isinstance(values[0], list | tuple):
+        return np.array(values)
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column
+
+
+def _own_type(labels: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Turn an object array of numbers of one type into an array of this type."""
+    if len({type(label) for label in labels}) != 1:
+        return labels
+    own = np.array(labels.tolist())
+    return own if own.dtype.kind in "biuf" else labels

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d
+
+from sktransfer.labels import as_label_array, is_missing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,8 +60,7 @@ class Domains:
     @property
     def source_labels(self) -> NDArray[np.generic]:
         """Labels of the source rows; of the type that they have among themselves."""
-        labels = self.labels[self.is_source]
-        return _own_type(labels) if labels.dtype.kind == "O" else labels
+        return as_label_array(self.labels[self.is_source])
 
 
 def split_domains(y: object, sample_domain: object = None, *, unlabeled: object = -1) -> Domains:
@@ -165,10 +165,10 @@ def is_unlabeled(labels: NDArray[np.generic], unlabeled: object) -> NDArray[np.b
     >>> is_unlabeled(np.array(["a", None], dtype=object), np.nan)
     array([False,  True])
     """
-    if _is_missing(unlabeled):
+    if is_missing(unlabeled):
         if labels.dtype.kind not in "Of":
             return np.zeros(len(labels), dtype=bool)
-        return np.array([_is_missing(label) for label in labels], dtype=bool)
+        return np.array([is_missing(label) for label in labels], dtype=bool)
     if labels.dtype.kind == "O":
         return np.array([_same(label, unlabeled) for label in labels], dtype=bool)
     comparable = isinstance(unlabeled, str) == (labels.dtype.kind in "US")
@@ -177,18 +177,9 @@ def is_unlabeled(labels: NDArray[np.generic], unlabeled: object) -> NDArray[np.b
     return np.asarray(labels == unlabeled, dtype=bool)
 
 
-def as_labels(y: Any) -> NDArray[np.generic]:
-    """Return labels as an array of one axis; numbers among strings stay numbers.
-
-    Missing labels of a Series of pandas or polars, or of an array of pyarrow, are None or NaN.
-    """
-    if hasattr(y, "to_pylist"):  # pyarrow
-        y = np.array(y.to_pylist(), dtype=object)
-    elif hasattr(y, "dtype") and not isinstance(y.dtype, np.dtype):  # nullable dtypes, polars
-        y = np.array(y.to_list() if hasattr(y, "to_list") else list(y), dtype=object)
-    elif isinstance(y, list | tuple) and len({isinstance(label, str) for label in y}) == 2:
-        y = np.array(y, dtype=object)  # or NumPy would turn numbers among strings into strings
-    return column_or_1d(y, warn=True)  # type: ignore[no-any-return]
+def as_labels(y: object) -> NDArray[np.generic]:
+    """Return labels as an array of one axis, see `sktransfer.labels.as_label_array`."""
+    return column_or_1d(as_label_array(y), warn=True)  # type: ignore[no-any-return]
 
 
 def _as_numbers(sample_domain: object) -> NDArray[np.int64]:
@@ -234,24 +225,7 @@ def _check_both(
     )
 
 
-def _own_type(labels: NDArray[np.generic]) -> NDArray[np.generic]:
-    """Turn an object array of equal types into an array of this type."""
-    if len({type(label) for label in labels}) != 1:
-        return labels
-    own = np.array(labels.tolist())
-    return own if own.dtype.kind in "biuf" else labels
-
-
-def _is_missing(value: object) -> bool:
-    """Tell whether a value is None, NaN, NaT or NA."""
-    if value is None:
-        return True
-    if isinstance(value, Number):
-        return bool(value != value)  # NaN differs from itself
-    return type(value).__name__ in ("NAType", "NaTType")
-
-
 def _same(label: Any, unlabeled: object) -> bool:
-    if _is_missing(label):
+    if is_missing(label):
         return False
     return isinstance(label, str) == isinstance(unlabeled, str) and bool(label == unlabeled)

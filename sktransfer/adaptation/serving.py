@@ -79,5 +79,5 @@ def refuse_unread(values: NDArray[np.float64], advice: str) -> None:
     rows = np.flatnonzero(np.isnan(values).any(1))
     if len(rows):
         raise ImageDecodeError(
-            f"image {rows[0]} of {len(values)} cannot be read (of {len(rows)}), and {advice}."
+            f"image {rows[0]} of {len(values)} cannot be read (of {len(rows)}), and {advice}"
         )

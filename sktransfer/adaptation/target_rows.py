@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.utils.validation import check_consistent_length, column_or_1d, has_fit_parameter
+from sklearn.utils.validation import check_consistent_length, has_fit_parameter
 
-from sktransfer.adaptation.domains import is_unlabeled
+from sktransfer.adaptation.domains import as_labels, is_unlabeled
 from sktransfer.images.indexing import join, take
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def split_target(
             f"X_target and unlabeled={unlabeled!r} are both given. Give the images of the target "
             "one way or the other."
         )
-    labels = np.asarray(y)
+    labels = as_labels(y)
     is_target = is_unlabeled(labels, unlabeled)
     if not is_target.any():
         raise ValueError(
@@ -75,7 +75,7 @@ def check_target_labels(X_target: object, y_target: ArrayLike | None) -> NDArray
         return None
     if X_target is None:
         raise ValueError("y_target is given without images. Pass X_target, or unlabeled, too.")
-    labels: NDArray[np.generic] = np.asarray(column_or_1d(y_target))
+    labels: NDArray[np.generic] = as_labels(y_target)
     check_consistent_length(X_target, labels)
     return labels
 

@@ -13,6 +13,7 @@ from sktransfer.advice.reasons import SIMILAR_GAIN, Verdict, reasons
 from sktransfer.backbones.registry import get_backbone
 from sktransfer.features.transformer import DeepFeatureTransformer
 from sktransfer.images.indexing import take
+from sktransfer.images.unreadable import every_image_is_needed
 from sktransfer.labels import check_class_labels, stratified_folds
 from sktransfer.parameters import check_integer
 from sktransfer.raw_pixels import PixelTransformer
@@ -81,6 +82,7 @@ class Recommendation:
         return "\n".join(self.reasons)
 
 
+@every_image_is_needed()
 def recommend_strategy(
     X: Any,
     y: ArrayLike,

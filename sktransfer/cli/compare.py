@@ -241,6 +241,7 @@ def _as_text(
         as_table(_shown(comparison.results_), left=("candidate", "best parameters")),
         "",
         _LEGEND.format(where=scored_on(options), test=test),
+        *_failures(comparison.results_),
         f"All images went through the network once, in {comparison.pass_seconds_:.1f} s.",
         "",
         f"Best: {comparison.best_candidate_} ({format_params(comparison.best_params_)})",
@@ -252,12 +253,18 @@ def _as_text(
     return "\n".join(lines)
 
 
+def _failures(results: pd.DataFrame) -> list[str]:
+    """Say why candidates have no score."""
+    failed = results[results["error"] != ""].to_dict("records")
+    return [readable(f"{row['candidate']} failed: {row['error']}") for row in failed]
+
+
 def _shown(results: pd.DataFrame) -> list[dict[str, str]]:
     return [
         {
             "candidate": row.candidate,
-            "score": f"{row.score_mean:.4f}",
-            "spread": f"{row.score_std:.4f}",
+            "score": "failed" if row.error else f"{row.score_mean:.4f}",
+            "spread": "" if row.error else f"{row.score_std:.4f}",
             "p": "" if row.p_value != row.p_value else f"{row.p_value:.3f}",
             "settings": f"{row.n_settings}",
             "fit": f"{row.fit_seconds:.2f}",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sktransfer.cli import audit, compare, embed, predict, rank, train
 from sktransfer.cli.output import say_error
-from sktransfer.exceptions import SkTransferError
+from sktransfer.exceptions import ImageDecodeError, SkTransferError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,15 +50,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if options.traceback:
             raise
-        say_error(f"error: {_explain(error)}")
+        say_error(f"error: {_explain(error, options)}")
         return 1
     return 0
 
 
-def _explain(error: Exception) -> str:
+def _explain(error: Exception, options: argparse.Namespace) -> str:
     """Put an error in words: messages for users as they are, others with their class."""
     if isinstance(error, MemoryError):
         return f"not enough memory ({error}). Close other programs, or lower --batch-size."
+    if isinstance(error, ImageDecodeError):
+        advice = "pass --on-error nan" if hasattr(options, "on_error") else ""
+        return str(ImageDecodeError(error.fault, advice))
     if isinstance(error, SkTransferError | OSError | ValueError | ImportError) and str(error):
         return str(error)
     return f"{type(error).__name__}: {error} (--traceback shows where it arose)"

@@ -9,29 +9,31 @@ from typing import TYPE_CHECKING, Any
 
 import joblib
 from sklearn.base import clone
-from sklearn.model_selection import ParameterGrid
+from sklearn.model_selection import GridSearchCV, ParameterGrid
 
 from sktransfer.adaptation.target_rows import check_target_labels, fit_on, split_target
 from sktransfer.comparison.candidates import Candidate, check_candidates, strategy_candidates
-from sktransfer.comparison.folds import check_labels, make_folds
-from sktransfer.comparison.grid_fit import Study, search_grid
+from sktransfer.comparison.folds import make_folds
+from sktransfer.comparison.grid_fit import Fit, Study, fit_grid
 from sktransfer.comparison.prefetch import pass_once, shared_cache
 from sktransfer.comparison.progress import watched
 from sktransfer.comparison.results import StrategyComparison, tabulate
 from sktransfer.comparison.resuming import Journal, digest_of_images
+from sktransfer.images.unreadable import every_image_is_needed
+from sktransfer.labels import check_class_labels
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import ArrayLike
-    from sklearn.model_selection import GridSearchCV
 
     from sktransfer.images import ImageShape
 
 __all__ = ["compare_strategies"]
 
 
+@every_image_is_needed()
 def compare_strategies(
     X: Any,
     y: ArrayLike,
@@ -61,8 +63,9 @@ def compare_strategies(
 ) -> StrategyComparison:
     """Compare strategies of transfer on your images, in one fair table.
 
-    Each candidate is grid-searched by GridSearchCV over the same folds, with the same seed and
-    budget. The network sees each image once for all candidates that use its features.
+    Each setting of each candidate is fitted and scored on the same folds, with the same seed and
+    budget. The network sees each image once for all candidates that use its features. A candidate
+    whose fit fails does not end the others: its row says why.
 
     Parameters
     ----------
@@ -116,7 +119,7 @@ batch_size
     Returns
     -------
     StrategyComparison
-        With ``results_``, ``fold_scores_``, ``best_estimator_`` and ``searches_``.
+        With ``results_``, ``fold_scores_``, ``fits_``, ``best_estimator_`` and ``searches_``.
 
     Raises
     ------
@@ -127,6 +130,15 @@ batch_size
         If a candidate is no estimator.
     CacheError
         If `resume` cannot be used as a folder.
+    ImageError
+        If an image cannot be used.
+    Exception
+        The first error, if every fit of every candidate fails.
+
+    Warns
+    -----
+    FitFailedWarning
+        If fits of a candidate fail.
 
     Examples
     --------
@@ -142,7 +154,8 @@ batch_size
     (3,)
     """
     X, y, groups, X_target = split_target(X, y, groups, X_target, unlabeled)
-    labels = check_labels(X, y)
+    classes, codes = check_class_labels(X, y)
+    labels = classes[codes]
     target_labels = check_target_labels(X_target, y_target)
     folds = make_folds(cv, labels, groups, random_state)
     kept = None if resume is None else Path(resume)
@@ -179,30 +192,48 @@ batch_size
             finished=Path(scratch, "finished"),
         )
         passed = pass_once(X, chosen, journal=journal, key=study.key, verbose=verbose)
-        searches = _search_all(chosen, study, n_jobs, verbose)
-        results, fold_scores = tabulate(searches, study, passed)
-        winner = searches[results["candidate"].iloc[0]]
-        best = clone(winner.estimator).set_params(**winner.best_params_)
+        fits = _fit_all(chosen, study, n_jobs, verbose)
+        tables = tabulate(chosen, fits, study, passed)
+        winner = tables.results.iloc[0]
+        best = clone(chosen[winner["candidate"]].estimator).set_params(**winner["best_params"])
         fit_on(best, X, labels, study.X_target)
-    best = _keep_in(best, store, cache)
-    for search in searches.values():
-        search.set_params(estimator=_moved(search.estimator, store, cache))
-    return StrategyComparison(results, fold_scores, best, searches, passed.seconds)
+    searches = {
+        name: GridSearchCV(
+            _moved(candidate.estimator, store, cache),
+            candidate.param_grid,
+            scoring=scoring,
+            cv=folds,
+            n_jobs=n_jobs,
+        )
+        for name, candidate in chosen.items()
+    }
+    return StrategyComparison(
+        results_=tables.results,
+        fold_scores_=tables.fold_scores,
+        fits_=tables.fits,
+        best_estimator_=_keep_in(best, store, cache),
+        searches_=searches,
+        pass_seconds_=passed.seconds,
+    )
 
 
-def _search_all(
+def _fit_all(
     candidates: Mapping[str, Candidate], study: Study, n_jobs: int | None, verbose: int
-) -> dict[str, GridSearchCV]:
+) -> dict[str, list[Fit]]:
+    """Fit every candidate; raise what was wrong with the first if all fail."""
     assert study.finished is not None
     n_settings = sum(len(ParameterGrid(candidate.param_grid)) for candidate in candidates.values())
     total = n_settings * len(study.folds)
-    searches = {}
+    fits = {}
     with watched(study.finished, total, unit="fit", verbose=verbose) as now:
         for name, candidate in candidates.items():
             now(name)
             gc.collect()  # what earlier candidates have left must not count for this one
-            searches[name] = search_grid(candidate, study, n_jobs)
-    return searches
+            fits[name] = fit_grid(name, candidate, study, n_jobs)
+    errors = [fit.error for of_one in fits.values() for fit in of_one]
+    if errors[0] is not None and all(errors):
+        raise errors[0]
+    return fits
 
 
 def _digest(X: Any, labels: Any, X_target: Any, target_labels: Any, image_shape: ImageShape) -> str:

@@ -6,32 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["check_labels", "make_folds"]
-
-
-def check_labels(X: Any, y: ArrayLike) -> NDArray[Any]:
-    """Return the labels of images as an array.
-
-    Raises
-    ------
-    ValueError
-        If they are not as many as the images, are no classes, or all the same.
-    """
-    labels: NDArray[Any] = np.asarray(column_or_1d(y))
-    check_consistent_length(X, labels)
-    check_classification_targets(labels)
-    classes = np.unique(labels)
-    if len(classes) < 2:
-        raise ValueError(
-            f"y holds a single class, {classes.tolist()[0]!r}; a comparison needs two or more."
-        )
-    return labels
+__all__ = ["make_folds"]
 
 
 def make_folds(
@@ -86,7 +66,7 @@ def _check_enough(n_folds: int, labels: NDArray[Any], groups: ArrayLike | None) 
     classes = np.unique(labels)
     counts = np.array([len(np.unique(units[labels == label])) for label in classes])
     if counts.min() < n_folds:
-        smallest = classes[counts.argmin()].item()
+        smallest = classes.tolist()[counts.argmin()]
         advice = f"Set cv={counts.min()} or lower, or add" if counts.min() > 1 else "Add"
         raise ValueError(
             f"cv={n_folds} asks for {n_folds} folds, but the class {smallest!r} has only "

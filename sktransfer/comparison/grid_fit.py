@@ -1,53 +1,79 @@
-"""One cell of a comparison: one setting of one candidate, fitted and scored on one fold.
-
-:class:`Cell` lets GridSearchCV walk over settings and folds, in as many processes as it is told,
-although each cell also measures time, memory and size, and is looked up in a journal first.
-"""
+"""The fits of a comparison: each setting of each candidate, fitted and scored on each fold."""
 
 from __future__ import annotations
 
 import pickle
 import time
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, clone
+from joblib import Parallel, delayed
+from sklearn.base import clone
+from sklearn.exceptions import FitFailedWarning
 from sklearn.metrics import check_scoring
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import ParameterGrid
 
 from sktransfer.adaptation.target_rows import fit_on
 from sktransfer.comparison.peak_memory import peak_memory
 from sktransfer.comparison.resuming import Journal, key_of
+from sktransfer.exceptions import ImageError
 from sktransfer.features.store import Store, open_store
 from sktransfer.images.indexing import take
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from sktransfer.comparison.candidates import Candidate
 
-__all__ = ["MEASURES", "Study", "search_grid"]
+__all__ = ["Fit", "Study", "best_setting", "fit_grid"]
 
-MEASURES = (
-    "score",
-    "fit_seconds",
-    "predict_seconds",
-    "wall_seconds",
-    "peak_memory_bytes",
-    "size_bytes",
-)
-"""What is known of a cell; each is a column ``mean_test_...`` of ``cv_results_``."""
 
-_UNKNOWN = -1.0  # what a size is while GridSearchCV has it, which warns of NaN
+@dataclass(frozen=True)
+class Fit:
+    """One setting of one candidate, fitted and scored on one fold.
+
+    Parameters
+    ----------
+    params : mapping of str to object
+        The setting.
+    fold : int
+        Number of the fold.
+    score : float
+        Score on the test part; NaN if the fit failed.
+    fit_seconds, predict_seconds : float
+        Time to fit and to score, as if no feature had been in the store.
+    wall_seconds : float
+        Time that passed.
+    peak_memory_bytes : float
+        Peak memory above the level before; NaN where the system does not tell.
+    size_bytes : float
+        Size of the pickle; NaN if it cannot be pickled.
+    error : Exception or None
+        What ended the fit, if it failed.
+    """
+
+    params: Mapping[str, Any]
+    fold: int
+    score: float = np.nan
+    fit_seconds: float = np.nan
+    predict_seconds: float = np.nan
+    wall_seconds: float = np.nan
+    peak_memory_bytes: float = np.nan
+    size_bytes: float = np.nan
+    error: Exception | None = None
+
+
+_MEASURES = tuple(field.name for field in fields(Fit) if field.type == "float")
 
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """What all cells of a comparison have in common.
+    """Everything that all fits of a comparison have in common.
 
     Parameters
     ----------
@@ -62,11 +88,11 @@ class Study:
     scoring : str, callable or None
         As in GridSearchCV.
     journal : Journal or None
-        Where finished cells are found and kept.
+        Place where finished fits are found and kept.
     key : str
         Digest of the images; "" without a journal.
     finished : Path or None
-        A file that grows by one byte with each finished cell, for the progress bar.
+        File that grows by one byte with each finished fit, for the progress bar.
     """
 
     X: Any
@@ -80,114 +106,105 @@ class Study:
     finished: Path | None = None
 
 
-class Cell(BaseEstimator):  # type: ignore[misc] # sklearn is untyped
-    """An estimator whose X is the number of a fold.
+def fit_grid(name: str, candidate: Candidate, study: Study, n_jobs: int | None) -> list[Fit]:
+    """Fit and score every setting of a candidate on every fold.
 
     Parameters
     ----------
-    estimator : estimator
-        The candidate; its parameters are those of the cell.
+    name : str
+        Name of the candidate, for the warning.
+    candidate : Candidate
+        Estimator and grid.
     study : Study
-        Is shared by all clones.
-    """
-
-    def __init__(self, estimator: Any, study: Study) -> None:
-        self.estimator = estimator
-        self.study = study
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return those of the candidate."""
-        return dict(self.estimator.get_params(deep))
-
-    def set_params(self, **params: Any) -> Cell:
-        """Set those of the candidate."""
-        self.estimator.set_params(**params)
-        return self
-
-    def __sklearn_clone__(self) -> Cell:
-        return Cell(clone(self.estimator), self.study)
-
-    def fit(self, X: Sequence[int], y: None = None) -> Cell:  # noqa: ARG002 - API
-        """Fit and score the candidate on the fold whose number is all that X holds."""
-        (fold,) = X
-        self.measured_ = _measured(self.estimator, self.study, int(fold))
-        return self
-
-
-def search_grid(candidate: Candidate, study: Study, n_jobs: int | None) -> GridSearchCV:
-    """Search a grid over the folds of a study.
+        Images, folds, scoring, and what is known already.
+    n_jobs : int or None
+        Processes.
 
     Returns
     -------
-    GridSearchCV
-        As if fitted with ``refit=False``, and with a ``mean_test_...`` and so on for each of
-        `MEASURES`. Its estimator, folds and scoring are those of the candidate, so that it can be
-        cloned and fitted as any other search.
+    list of Fit
+        In the order of the settings, all folds of one after another.
+
+    Raises
+    ------
+    ImageError
+        If an image cannot be used, which is not a fault of the candidate.
+
+    Warns
+    -----
+    FitFailedWarning
+        If a fit ends by another error; its score is NaN, and the others stand.
     """
-    folds = range(len(study.folds))
-    search = GridSearchCV(
-        Cell(candidate.estimator, study),
-        candidate.param_grid,
-        scoring=_read,
-        cv=[([fold], [fold]) for fold in folds],
-        n_jobs=n_jobs,
-        refit=False,
-        error_score="raise",  # an unreadable image must not become a score of NaN
+    estimators = [
+        (params, clone(candidate.estimator).set_params(**clone(params, safe=False)))
+        for params in ParameterGrid(candidate.param_grid)
+    ]
+    found: list[Fit] = Parallel(n_jobs=n_jobs)(
+        delayed(_fit)(estimator, params, study, fold)
+        for params, estimator in estimators
+        for fold in range(len(study.folds))
     )
-    search.fit(np.array(folds))
-    found = search.cv_results_
-    for mean in ("mean", "std"):  # of the cell's own clock, also if it was found in the journal
-        found[f"{mean}_fit_time"] = found[f"{mean}_test_fit_seconds"]
-        found[f"{mean}_score_time"] = found[f"{mean}_test_predict_seconds"]
-    for measure in MEASURES[1:]:
-        del found[f"rank_test_{measure}"]
-    for name, values in found.items():
-        if name.endswith("_bytes"):
-            values[values == _UNKNOWN] = np.nan
-    search.best_index_ = int(found["rank_test_score"].argmin())
-    search.best_params_ = found["params"][search.best_index_]
-    search.best_score_ = float(found["mean_test_score"][search.best_index_])
-    return search.set_params(
-        estimator=candidate.estimator, scoring=study.scoring, cv=list(study.folds)
-    )
+    errors = [fit.error for fit in found if fit.error is not None]
+    if errors:
+        warnings.warn(
+            f"{len(errors)} of {len(found)} fits of the candidate {name!r} failed. The first: "
+            f"{type(errors[0]).__name__}: {errors[0]}",
+            FitFailedWarning,
+            stacklevel=4,
+        )
+    return found
 
 
-def _read(cell: Cell, X: Any, y: None = None) -> dict[str, float]:  # noqa: ARG001 - a scorer
-    return cell.measured_
+def best_setting(fits: Sequence[Fit]) -> list[Fit]:
+    """Choose the fits of the setting with the highest mean score; of equals, the first.
+
+    A setting of which a fit failed is chosen only if there is no other.
+    """
+    n_folds = 1 + max(fit.fold for fit in fits)
+    settings = [list(fits[start : start + n_folds]) for start in range(0, len(fits), n_folds)]
+    means = np.array([np.mean([fit.score for fit in setting]) for setting in settings])
+    return settings[0 if np.isnan(means).all() else int(np.nanargmax(means))]
 
 
-def _measured(estimator: Any, study: Study, fold: int) -> dict[str, float]:
-    """Find the cell in the journal, or do the work and write it there."""
-    if study.journal is None:
-        result = _work(estimator, study, fold)
-    else:
+def _fit(estimator: Any, params: Mapping[str, Any], study: Study, fold: int) -> Fit:
+    """Find a fit in the journal, or do the work and write it there."""
+    result = Fit(params, fold)
+    known, key = None, ""
+    if study.journal is not None:
         train, test = study.folds[fold]
         key = key_of(
-            images=study.key,
-            train=train,
-            test=test,
-            candidate=estimator,
-            scoring=study.scoring,
+            images=study.key, train=train, test=test, candidate=estimator, scoring=study.scoring
         )
         known = study.journal.read(key)
-        if known is None or not set(MEASURES) <= set(known):
-            result = _work(estimator, study, fold)
-            study.journal.write(key, result)
-        else:
-            result = {measure: known[measure] for measure in MEASURES}
+    if known is not None and set(_MEASURES) <= set(known):
+        measured: dict[str, Any] = {
+            name: np.nan if known[name] is None else known[name] for name in _MEASURES
+        }
+        result = replace(result, **measured)
+    else:
+        try:
+            result = _measured(estimator, study, result)
+        except ImageError:
+            raise
+        except Exception as exc:  # noqa: BLE001 - the row of the candidate says what it was
+            result = replace(result, error=exc)
+        if study.journal is not None and result.error is None:
+            figures = {name: getattr(result, name) for name in _MEASURES}
+            kept = {name: None if np.isnan(value) else value for name, value in figures.items()}
+            study.journal.write(key, kept)
     if study.finished is not None:
         with study.finished.open("ab") as file:
             file.write(b".")
     return result
 
 
-def _work(estimator: Any, study: Study, fold: int) -> dict[str, float]:
+def _measured(estimator: Any, study: Study, fit: Fit) -> Fit:
     """Fit and score a clone on one fold, and measure.
 
     Features that are found in the store took time when they were computed. That time is added to
     what the clock shows, so that candidates are compared as if each had to compute its own.
     """
-    train, test = study.folds[fold]
+    train, test = study.folds[fit.fold]
     X_train = take(study.X, train)
     if study.y_target is None:
         X_test, y_test = take(study.X, test), study.y[test]
@@ -201,14 +218,15 @@ def _work(estimator: Any, study: Study, fold: int) -> dict[str, float]:
         fit_end, fit_saved = time.perf_counter(), _seconds_saved(stores)
         score = check_scoring(fitted, study.scoring)(fitted, X_test, y_test)
         end, end_saved = time.perf_counter(), _seconds_saved(stores)
-    return {
-        "score": float(score),
-        "fit_seconds": fit_end - start + fit_saved - saved,
-        "predict_seconds": end - fit_end + end_saved - fit_saved,
-        "wall_seconds": end - start,
-        "peak_memory_bytes": _UNKNOWN if np.isnan(peak.n_bytes) else peak.n_bytes,
-        "size_bytes": _size_of(fitted),
-    }
+    return replace(
+        fit,
+        score=float(score),
+        fit_seconds=fit_end - start + fit_saved - saved,
+        predict_seconds=end - fit_end + end_saved - fit_saved,
+        wall_seconds=end - start,
+        peak_memory_bytes=float(peak.n_bytes),
+        size_bytes=_size_of(fitted),
+    )
 
 
 def _stores_of(estimator: Any) -> list[Store]:
@@ -239,5 +257,5 @@ def _size_of(fitted: Any) -> float:
     try:
         pickle.dump(fitted, counter, protocol=pickle.HIGHEST_PROTOCOL)
     except (pickle.PicklingError, AttributeError, TypeError):  # a lambda for a head, for example
-        return _UNKNOWN
+        return float("nan")
     return float(counter.n_bytes)

@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from sklearn.base import clone
 
 from sktransfer.comparison.candidates import strategy_of
-from sktransfer.comparison.grid_fit import MEASURES
+from sktransfer.comparison.grid_fit import best_setting
 from sktransfer.comparison.significance import corrected_paired_ttest
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
     from matplotlib.axes import Axes
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
     from sklearn.model_selection import GridSearchCV
 
     from sktransfer.advice.recommendation import Recommendation
-    from sktransfer.comparison.grid_fit import Study
+    from sktransfer.comparison.candidates import Candidate
+    from sktransfer.comparison.grid_fit import Fit, Study
     from sktransfer.comparison.prefetch import Pass
     from sktransfer.plotting import StrategyComparisonDisplay
 
-__all__ = ["StrategyComparison", "tabulate"]
+__all__ = ["StrategyComparison", "Tables", "tabulate"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,13 +67,20 @@ class StrategyComparison:
         ``size_bytes``
             Mean size of the pickle. Weights of a network that a pickle only refers to are not in
             it, and have to be where the model is used.
+        ``error``
+            Why a fit of every setting failed, or "". Such candidates come last, with a score of NaN.
     fold_scores_ : DataFrame of shape (n_folds, n_candidates)
         Score of each candidate's best setting on each fold; the columns are in the order of
         `results_`.
+    fits_ : DataFrame, one row per candidate, setting and fold
+        ``candidate``, ``params``, ``fold``, ``score``, ``fit_seconds``, ``predict_seconds``,
+        ``wall_seconds``, ``peak_memory_bytes``, ``size_bytes``, and ``error``, why the fit failed,
+        or "".
     best_estimator_ : estimator
         The winner with its best parameters, fitted on all images.
     searches_ : dict of str to GridSearchCV
-        Every search with its ``cv_results_``, which also hold each measure of each fold.
+        For each candidate the search over its grid, on the same folds; not fitted, because
+        ``fits_`` holds what it would find.
     pass_seconds_ : float
         Time of the one pass of all images through the network; 0 if no candidate needed it.
 
@@ -97,6 +105,7 @@ class StrategyComparison:
 
     results_: pd.DataFrame
     fold_scores_: pd.DataFrame
+    fits_: pd.DataFrame
     best_estimator_: Any
     searches_: dict[str, GridSearchCV]
     pass_seconds_: float
@@ -194,73 +203,80 @@ class StrategyComparison:
         )
 
 
+class Tables(NamedTuple):
+    """The tables of a comparison, as in :class:`StrategyComparison`."""
+
+    results: pd.DataFrame
+    fold_scores: pd.DataFrame
+    fits: pd.DataFrame
+
+
 def tabulate(
-    searches: Mapping[str, GridSearchCV], study: Study, passed: Pass
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Make the two tables of a :class:`StrategyComparison` from its searches.
+    candidates: Mapping[str, Candidate],
+    fits: Mapping[str, Sequence[Fit]],
+    study: Study,
+    passed: Pass,
+) -> Tables:
+    """Make the tables of a :class:`StrategyComparison`.
 
     Parameters
     ----------
-    searches : mapping of str to GridSearchCV
-        As returned by `sktransfer.comparison.grid_fit.search_grid`.
+    candidates : mapping of str to Candidate
+        Candidates by their names.
+    fits : mapping of str to sequence of Fit
+        Fits of each, as `sktransfer.comparison.grid_fit.fit_grid` returns them.
     study : Study
-        On which they were made.
+        Images and folds on which they were made.
     passed : Pass
-        Whose memory counts for those that use features.
-
-    Returns
-    -------
-    results, fold_scores : DataFrame
+        Cost of the one pass, whose memory counts for those that use features.
     """
     import pandas as pd
 
     folds = study.folds
-    measured = {name: _of_folds(search, len(folds)) for name, search in searches.items()}
-    scores = {name: cell["score"] for name, cell in measured.items()}
-    order = sorted(searches, key=lambda name: -scores[name].mean())  # stable: of equals, the first
+    best = {name: best_setting(of_one) for name, of_one in fits.items()}
+    scores = {name: np.array([fit.score for fit in chosen]) for name, chosen in best.items()}
+    # Stable: of equals, the first; those that failed are last.
+    order = sorted(fits, key=lambda name: -np.nan_to_num(scores[name].mean(), nan=-np.inf))
     n_train, n_test = (float(np.mean([len(fold[part]) for fold in folds])) for part in (0, 1))
     rows = []
     for name in order:
-        search, cells = searches[name], measured[name]
+        chosen = best[name]
         difference = scores[order[0]] - scores[name]
-        p_value = corrected_paired_ttest(difference, n_train=n_train, n_test=n_test)
-        if name == order[0] or study.y_target is not None:
-            p_value = float("nan")  # nothing to compare with; or folds that share their test images
-        strategy = strategy_of(clone(search.estimator).set_params(**search.best_params_))
-        peak = cells["peak_memory_bytes"].max()
+        p_value = float("nan")
+        if name != order[0] and study.y_target is None and not np.isnan(difference).any():
+            p_value = corrected_paired_ttest(difference, n_train=n_train, n_test=n_test)
+        params = dict(chosen[0].params)
+        strategy = strategy_of(clone(candidates[name].estimator).set_params(**params))
+        peak = max(fit.peak_memory_bytes for fit in chosen)
         rows.append(
             {
                 "candidate": name,
                 "strategy": strategy,
-                "best_params": search.best_params_,
-                "score_mean": float(cells["score"].mean()),
-                "score_std": float(cells["score"].std()),
+                "best_params": params,
+                "score_mean": float(scores[name].mean()),
+                "score_std": float(scores[name].std()),
                 "p_value": p_value,
-                "n_settings": len(search.cv_results_["params"]),
-                "fit_seconds": float(cells["fit_seconds"].mean()),
-                "predict_seconds": float(cells["predict_seconds"].mean()),
-                "search_seconds": _total_seconds(search, len(folds)),
+                "n_settings": len(fits[name]) // len(folds),
+                "fit_seconds": float(np.mean([fit.fit_seconds for fit in chosen])),
+                "predict_seconds": float(np.mean([fit.predict_seconds for fit in chosen])),
+                "search_seconds": float(np.nansum([fit.wall_seconds for fit in fits[name]])),
                 "peak_memory_bytes": float(
                     max(peak, passed.peak_memory_bytes) if strategy == "features" else peak
                 ),
-                "size_bytes": float(cells["size_bytes"].mean()),
+                "size_bytes": float(np.mean([fit.size_bytes for fit in chosen])),
+                "error": next((_said(fit) for fit in chosen if fit.error is not None), ""),
             }
         )
     fold_scores = pd.DataFrame(
         {name: scores[name] for name in order}, index=pd.RangeIndex(len(folds), name="fold")
     )
-    return pd.DataFrame(rows), fold_scores
+    every = [
+        {"candidate": name, **vars(fit), "error": _said(fit)}
+        for name in order
+        for fit in fits[name]
+    ]
+    return Tables(pd.DataFrame(rows), fold_scores, pd.DataFrame(every))
 
 
-def _of_folds(search: GridSearchCV, n_folds: int) -> dict[str, NDArray[np.float64]]:
-    """Collect what was measured of the best setting, fold by fold."""
-    found, best = search.cv_results_, search.best_index_
-    return {
-        measure: np.array([found[f"split{fold}_test_{measure}"][best] for fold in range(n_folds)])
-        for measure in MEASURES
-    }
-
-
-def _total_seconds(search: GridSearchCV, n_folds: int) -> float:
-    found = search.cv_results_
-    return float(sum(found[f"split{fold}_test_wall_seconds"].sum() for fold in range(n_folds)))
+def _said(fit: Fit) -> str:
+    return "" if fit.error is None else f"{type(fit.error).__name__}: {fit.error}"

@@ -14,6 +14,7 @@ from sktransfer.features.extraction import extract
 from sktransfer.features.plan import slot_columns
 from sktransfer.features.pooling import WHOLE_MAP
 from sktransfer.features.taps import map_shapes, resolve_slots
+from sktransfer.images.unreadable import every_image_is_needed
 from sktransfer.parameters import check_parameters
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class LayerMaps:
     pixels: NDArray[np.uint8]
 
 
+@every_image_is_needed()
 def layer_maps(features: DeepFeatureTransformer, X: Any) -> LayerMaps:
     """Compute the maps that a transformer pools, in its own precision; nothing is stored.
 

@@ -150,7 +150,7 @@ class FineTuneClassifier(ClassifierMixin, FineTunedEstimator):  # type: ignore[m
         if len(unread):
             raise ImageDecodeError(
                 f"image {unread[0]} of {len(probabilities)} cannot be read (of {len(unread)}), and "
-                "no label stands for that. Leave it out, or call predict_proba, whose row is NaN."
+                "no label stands for that. Leave it out, or call predict_proba, whose row is NaN"
             )
         return self._classes.labels(probabilities)
 

@@ -133,8 +133,8 @@ class ImageSequence(ABC):
 
     def _error(self, row: int, problem: Unusable) -> ImageDecodeError:
         return ImageDecodeError(
-            f"{self.describe(row)} {problem.problem}. {problem.remedy}, or set "
-            'on_error="nan" to keep its row as NaN and list it in `failed_`.'
+            f"{self.describe(row)} {problem.problem}. {problem.remedy}",
+            'set on_error="nan" to keep its row as NaN and list it in `failed_`',
         )
 
 

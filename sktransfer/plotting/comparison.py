@@ -71,7 +71,7 @@ class StrategyComparisonDisplay(Display):
         kind: str = "scores",
         ax: Axes | None = None,
     ) -> StrategyComparisonDisplay:
-        """Draw what a comparison found.
+        """Draw what a comparison found; candidates that failed are left out.
 
         Parameters
         ----------
@@ -89,7 +89,9 @@ class StrategyComparisonDisplay(Display):
         StrategyComparisonDisplay
         """
         folds = getattr(comparison, "fold_scores_", None)
-        display = cls(comparison.results_, fold_scores=folds, score_name=score_name)
+        results = comparison.results_
+        finished = results[results["score_mean"].notna()]
+        display = cls(finished, fold_scores=folds, score_name=score_name)
         return display.plot(ax, kind=kind)
 
     def plot(self, ax: Axes | None = None, *, kind: str = "scores") -> StrategyComparisonDisplay:

@@ -15,6 +15,7 @@ from sktransfer.backbones.registry import get_backbone
 from sktransfer.backbones.spec import Stage
 from sktransfer.exceptions import NoClassifierError, WeightsMismatchError
 from sktransfer.features.transformer import DeepFeatureTransformer
+from sktransfer.images.unreadable import every_image_is_needed
 from sktransfer.labels import check_class_labels
 from sktransfer.parameters import check_choice
 from sktransfer.ranking.logme import logme
@@ -54,6 +55,7 @@ _SEEDED = ("nleep", "linear_cv")
 _SOURCE_CLASSES = "source classes"  # name of the stage that the classifier becomes for LEEP
 
 
+@every_image_is_needed()
 def rank_backbones(
     X: object,
     y: ArrayLike,

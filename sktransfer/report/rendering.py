@@ -89,6 +89,7 @@ def render_report(
     import_matplotlib("A report")
     check_writable("path", Path(path))
     results = comparison.results_
+    finished = results[results["score_mean"].notna()]
     fold_scores = getattr(comparison, "fold_scores_", None)
     scoring = _scoring(comparison)
     labels = _checked_labels(X, y)
@@ -97,8 +98,8 @@ def render_report(
     target_labels = check_target_labels(X_target, y_target)
     score_name = _score_name(comparison, scoring, labels)
     sections = [
-        answer_section(results, 0 if fold_scores is None else len(fold_scores), score_name),
-        plots_section(results, fold_scores, score_name),
+        answer_section(finished, 0 if fold_scores is None else len(fold_scores), score_name),
+        plots_section(finished, fold_scores, score_name),
         table_section(results, score_name),
     ]
     if recommendation is not None:
@@ -152,7 +153,8 @@ def _best_with_features(comparison: Any) -> Any:
     if split_pipeline(comparison.best_estimator_)[0] is not None:
         return comparison.best_estimator_
     searches = getattr(comparison, "searches_", {})
-    for record in comparison.results_.to_dict("records"):
+    results = comparison.results_
+    for record in results[results["score_mean"].notna()].to_dict("records"):
         search = searches.get(record["candidate"])
         if search is not None:
             estimator = clone(search.estimator).set_params(**record["best_params"])

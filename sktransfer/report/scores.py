@@ -85,6 +85,8 @@ def _row(record: dict[Any, Any], shown: list[str], score_name: str, *, best: boo
     settings = escape(_setting(record.get("best_params") or {}))
     below = f'<span class="settings">{settings}</span>' if settings else ""
     score = f"{record['score_mean']:.3f} ± {record['score_std']:.3f}"
+    if record.get("error"):
+        score, below = "failed", f'<span class="settings">{escape(record["error"])}</span>'
     cells = [(score_name, score)]
     cells += [(_COLUMNS[key][0], _COLUMNS[key][1](float(record[key]))) for key in shown]
     kind = ' class="best"' if best else ""

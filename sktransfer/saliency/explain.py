@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sklearn.pipeline import Pipeline
 
 from sktransfer.features.pipelines import split_pipeline
+from sktransfer.images.unreadable import every_image_is_needed
 from sktransfer.parameters import check_choice, check_integer
 from sktransfer.saliency.activation import activation_maps
 from sktransfer.saliency.affine import NotAffine
@@ -21,6 +22,7 @@ __all__ = ["saliency_maps"]
 _METHODS = ("auto", "cam", "grad_cam", "occlusion")
 
 
+@every_image_is_needed()
 def saliency_maps(
     estimator: object, X: object, *, target: Any = None, method: str = "auto", n_cells: int = 8
 ) -> SaliencyMaps:

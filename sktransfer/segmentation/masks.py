@@ -57,8 +57,8 @@ class MaskSequence:
             return _labels_of(self._y[row], self._shape)
         except Unusable as problem:
             raise ImageDecodeError(
-                f"{self.describe(row)} {problem.problem}. {problem.remedy}, or set on_error='warn' to "
-                "leave the row out."
+                f"{self.describe(row)} {problem.problem}. {problem.remedy}",
+                "set on_error='warn' to leave the row out",
             ) from problem.__cause__
         except _NoMaskError as problem:
             raise MaskError(f"{self.describe(row)} {problem}") from None

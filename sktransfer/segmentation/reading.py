@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from sktransfer.exceptions import ImageDecodeError
 from sktransfer.features.extraction import workers
+from sktransfer.images.unreadable import every_image_is_needed
 from sktransfer.segmentation.masks import check_sizes
 from sktransfer.segmentation.whole_images import read_image
 from sktransfer.training.decoding import report_unreadable
@@ -45,6 +46,11 @@ class Pair:
     mask: NDArray[Any]
 
 
+@every_image_is_needed()
+def _read(images: ImageSequence, row: int) -> NDArray[np.uint8]:
+    return read_image(images, row)
+
+
 def read_images(images: ImageSequence, run: RunSettings) -> Iterator[list[NDArray[np.uint8]]]:
     """Read all images, `run.batch_size` at a time.
 
@@ -58,7 +64,7 @@ def read_images(images: ImageSequence, run: RunSettings) -> Iterator[list[NDArra
         tqdm(total=len(images), disable=not run.verbose, unit="image") as bar,
     ):
         for rows in _in_parts(range(len(images)), run.batch_size):
-            yield in_parallel(lambda row: read_image(images, row), rows)
+            yield in_parallel(lambda row: _read(images, row), rows)
             bar.update(len(rows))
 
 

@@ -4,14 +4,16 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
-from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
+from sklearn.exceptions import FitFailedWarning
 from sklearn.model_selection import KFold
 from sklearn.pipeline import Pipeline
 
 from sktransfer import DeepFeatureTransformer, compare_strategies
 from sktransfer.datasets import load_digit_domains
+from sktransfer.exceptions import ImageDecodeError
 from sktransfer.features.engine import Engine
 from sktransfer.selection import (
     Candidate,
@@ -58,16 +60,25 @@ def test_the_table_has_a_row_per_candidate_best_first(comparison):
     assert (results["size_bytes"] > 1000).all()
 
 
-def test_the_figures_are_those_of_the_searches(comparison):
+def test_the_figures_are_those_of_a_grid_search(comparison, few):
+    X, y = few
     for row in comparison.results_.itertuples():
-        search = comparison.searches_[row.candidate]
-        assert row.score_mean == search.best_score_
+        search = comparison.searches_[row.candidate].fit(X, y)
+        assert row.score_mean == pytest.approx(search.best_score_)
         assert row.best_params == search.best_params_
         assert row.n_settings == len(search.cv_results_["params"])
+        assert not search.multimetric_
+        scores = fits_of(comparison, row.candidate)["score"].to_numpy().reshape(-1, 3)
+        np.testing.assert_allclose(scores.mean(1), search.cv_results_["mean_test_score"])
+
+
+def fits_of(comparison, candidate):
+    fits = comparison.fits_
+    return fits[fits["candidate"] == candidate]
 
 
 def test_every_layer_is_searched_with_every_pooling(comparison):
-    params = comparison.searches_["features + SVM"].cv_results_["params"]
+    params = fits_of(comparison, "features + SVM")["params"]
     asked = {(setting["features__layers"], setting["features__pooling"]) for setting in params}
     assert asked == {(-1, "avg"), (-1, "max"), (-2, "avg"), (-2, "max")}
 
@@ -110,14 +121,6 @@ def test_images_of_one_group_stay_together(few):
         assert not set(groups[train]) & set(groups[test])
 
 
-def test_a_search_can_be_fitted_again_as_any_other(few, comparison):
-    X, y = few
-    search = comparison.searches_["raw pixels + logistic regression"]
-    scores = search.cv_results_["mean_test_score"]
-    again = clone(search).fit(X, y)
-    np.testing.assert_array_equal(again.cv_results_["mean_test_score"], scores)
-
-
 def test_what_is_in_the_store_does_not_look_free(few):
     X, y = few
     forest = {"candidates": ["features + random forest", "raw pixels + logistic regression"]}
@@ -135,8 +138,7 @@ def test_memory_counts_the_pass_through_the_network(few):
     peaks = comparison.results_.set_index("candidate")["peak_memory_bytes"]
     if np.isnan(peaks).all():
         pytest.skip("this system does not tell the peak")
-    found = comparison.searches_["features + SVM"].cv_results_
-    after_the_pass = found["mean_test_peak_memory_bytes"].max()
+    after_the_pass = fits_of(comparison, "features + SVM")["peak_memory_bytes"].max()
     assert peaks["features + SVM"] > after_the_pass + 1e6
 
 
@@ -166,11 +168,8 @@ def test_several_processes_give_the_same_scores_and_leave_nothing_behind(
 ):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     one, two = (compare_strategies(*few, n_jobs=n_jobs, **QUICK) for n_jobs in (1, 2))
-    for name, search in one.searches_.items():
-        np.testing.assert_array_equal(
-            search.cv_results_["mean_test_score"],
-            two.searches_[name].cv_results_["mean_test_score"],
-        )
+    columns = ["candidate", "fold", "score"]
+    pd.testing.assert_frame_equal(one.fits_[columns], two.fits_[columns])
     svm = two.searches_["features + SVM"].estimator
     assert svm.get_params()["features__cache"] == "memory"
     assert not list(Path(tempfile.gettempdir()).glob("sktransfer-*"))
@@ -198,7 +197,7 @@ def test_of_equal_scores_the_first_candidate_wins(few):
 def test_a_splitter_is_used_as_it_is(few):
     folds = KFold(4)
     comparison = compare_strategies(*few, candidates={"guess": _dummy()}, cv=folds)
-    assert comparison.searches_["guess"].n_splits_ == 4
+    assert fits_of(comparison, "guess")["fold"].tolist() == [0, 1, 2, 3]
 
 
 def test_progress_appears_only_when_asked_for(few, capsys):
@@ -228,7 +227,7 @@ def test_more_folds_than_images_of_a_class_is_refused(few):
 
 def test_a_single_class_is_refused(few):
     X, _ = few
-    with pytest.raises(ValueError, match="y holds a single class, 7; a comparison needs two"):
+    with pytest.raises(ValueError, match=r"y holds a single class, 7\. Pass labels of two"):
         compare_strategies(X, np.full(len(X), 7))
 
 
@@ -420,3 +419,56 @@ def test_a_data_set_of_torch_can_be_compared(few):
     raw = ["raw pixels + logistic regression"]
     plain, wrapped = (compare_strategies(A, y, **QUICK | {"candidates": raw}) for A in (X, Data()))
     assert plain.fold_scores_.equals(wrapped.fold_scores_)
+
+
+class Failing(DummyClassifier):
+    """Fails in the fold whose first row it is told of."""
+
+    def __init__(self, at=None):
+        super().__init__()
+        self.at = at
+
+    def fit(self, X, y):
+        if self.at == "always" or X[0] == self.at:
+            raise RuntimeError("out of luck")
+        return super().fit(X, y)
+
+
+def test_a_candidate_that_fails_has_a_row_that_says_why_and_the_others_stand(few, tmp_path):
+    rows = np.arange(120).reshape(-1, 1)
+    candidates = {"fails": Failing("always"), "works": DummyClassifier()}
+    with pytest.warns(FitFailedWarning, match="3 of 3 fits of the candidate 'fails' failed. The"):
+        comparison = compare_strategies(rows, few[1], candidates=candidates, cv=KFold(3))
+    results = comparison.results_
+    assert results["candidate"].tolist() == ["works", "fails"]
+    assert results["error"].tolist() == ["", "RuntimeError: out of luck"]
+    assert np.isnan(results["score_mean"][1])
+    assert np.isnan(results["p_value"][1])
+    page = comparison.to_html(tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "RuntimeError: out of luck" in page
+    assert "nan" not in page
+
+
+def test_a_setting_that_fails_on_a_fold_is_not_chosen(few):
+    rows = np.arange(120).reshape(-1, 1)
+    candidates = {"one": (Failing(), {"at": [40, None]})}  # the first fold trains from row 40 on
+    with pytest.warns(FitFailedWarning, match="1 of 6 fits"):
+        comparison = compare_strategies(rows, few[1], candidates=candidates, cv=KFold(3))
+    assert comparison.best_params_ == {"at": None}
+    assert (comparison.fits_["error"] != "").tolist() == [True] + 5 * [False]
+
+
+def test_if_all_fail_the_first_error_is_raised(few):
+    rows = np.arange(120).reshape(-1, 1)
+    with (
+        pytest.warns(FitFailedWarning, match="3 of 3"),
+        pytest.raises(RuntimeError, match="out of luck"),
+    ):
+        compare_strategies(rows, few[1], candidates={"fails": Failing("always")}, cv=KFold(3))
+
+
+def test_an_unreadable_image_is_not_a_fault_of_a_candidate(few):
+    X, y = few
+    images = [*X[:-1], b"no image"]
+    with pytest.raises(ImageDecodeError, match=r"image \d+ of"):
+        compare_strategies(images, y, candidates={"a": _dummy()}, cv=2)

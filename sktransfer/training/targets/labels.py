@@ -11,6 +11,7 @@ from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import _check_sample_weight, column_or_1d
 
+from sktransfer.labels import as_label_array, refuse_missing_labels
 from sktransfer.training.targets.classes import BinaryTarget, ClassTarget, MulticlassTarget
 from sktransfer.training.targets.multilabel import MultilabelTarget
 
@@ -47,7 +48,7 @@ def class_target(
     """
     if y.ndim == 2:
         return MultilabelTarget(np.arange(y.shape[1]), y.dtype, label_smoothing)
-    found = np.unique(y if classes is None else np.asarray(classes))
+    found = np.unique(y if classes is None else as_label_array(classes))
     if len(found) < 2:
         raise ValueError(
             f"y holds one class only, {found.tolist()}, among the rows whose sample_weight is "
@@ -79,6 +80,8 @@ def check_labels(y: object) -> NDArray[np.generic]:
     ValueError
         If they are continuous, missing, or of another shape.
     """
+    y = as_label_array(y)
+    refuse_missing_labels(y)
     with np.errstate(invalid="ignore"):  # of infinity, before it is refused
         kind = type_of_target(y, input_name="y", raise_unknown=True)
     if kind == "multilabel-indicator":
@@ -87,10 +90,7 @@ def check_labels(y: object) -> NDArray[np.generic]:
         )
         return flags
     check_classification_targets(y)
-    labels = _as_column(y)
-    if labels.dtype.kind == "O" and any(label is None or label != label for label in labels):
-        raise ValueError("Input y contains NaN. Every row needs a label; leave out the others.")
-    return labels
+    return _as_column(y)
 
 
 def row_weights(sample_weight: object, n_rows: int) -> NDArray[np.float64]:
@@ -161,8 +161,7 @@ def class_weights(
     return np.asarray(factors[codes], np.float64)
 
 
-def _as_column(y: object) -> NDArray[np.generic]:
-    labels = np.asarray(y)
+def _as_column(labels: NDArray[np.generic]) -> NDArray[np.generic]:
     if labels.ndim == 2 and labels.shape[1] == 1:
         warnings.warn(
             "A column-vector y was passed when a 1d array was expected. Please change the shape of "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, cast
 
 import torch
 
@@ -11,6 +13,9 @@ from sktransfer.forks import one_thread_in_children
 from sktransfer.parameters import check_choice, check_integer
 from sktransfer.torch_internals import multiplies_bfloat16, multiplies_float16
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 __all__ = [
     "PRECISIONS",
     "candidate_precisions",
@@ -18,6 +23,7 @@ __all__ = [
     "resolve_device",
     "resolve_devices",
     "resolve_workers",
+    "without_tf32",
 ]
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
@@ -133,6 +139,34 @@ def resolve_workers(num_workers: int | str) -> int:
     return check_integer(
         "num_workers", num_workers, 0, "threads that read and decode images, or 'auto'"
     )
+
+
+@contextmanager
+def without_tf32() -> Iterator[None]:
+    """Let NVIDIA's cards multiply float32 as it is, and not shortened to the three digits of TF32.
+
+    The settings are torch's own, of the whole process; they are restored.
+
+    Examples
+    --------
+    >>> with without_tf32():
+    ...     torch.backends.cuda.matmul.allow_tf32
+    False
+    """
+    if hasattr(torch.backends.cudnn, "conv"):  # from torch 2.9 on; older names must not be mixed in
+        places = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
+        name, exact = "fp32_precision", cast("object", "ieee")
+    else:
+        places = (torch.backends.cuda.matmul, torch.backends.cudnn)
+        name, exact = "allow_tf32", False
+    before = [getattr(place, name) for place in places]
+    try:
+        for place in places:
+            setattr(place, name, exact)
+        yield
+    finally:
+        for place, value in zip(places, before, strict=True):
+            setattr(place, name, value)
 
 
 def _has_mps() -> bool:

@@ -7,6 +7,7 @@ import math
 import warnings
 import weakref
 from collections import OrderedDict, defaultdict
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sktransfer.exceptions import DeviceWarning, UnknownBackboneError, WeightsError
-from sktransfer.features.device import candidate_precisions
+from sktransfer.features.device import candidate_precisions, without_tf32
 from sktransfer.features.folding import fold_batchnorms
 from sktransfer.features.fusion import fused_graph, pack_weights
 from sktransfer.features.taps import Tapped
@@ -88,10 +89,10 @@ class Engine:
             On the CPU.
         """
         try:
-            with _passes[str(self.device)], torch.inference_mode():
+            with _passes[str(self.device)], torch.inference_mode(), self._rounding():
                 batch = preprocessing.normalize(pixels.to(self.device, non_blocking=True))
                 return torch.cat(self.network(batch.to(getattr(torch, self.precision))), 1).cpu()
-        except torch.OutOfMemoryError:
+        except torch.cuda.OutOfMemoryError:
             if len(pixels) == 1:
                 raise
         torch.cuda.empty_cache()
@@ -106,6 +107,11 @@ class Engine:
             warnings.simplefilter("ignore", DeviceWarning)
             parts = [self.run(part, preprocessing) for part in torch.split(pixels, half)]
         return torch.cat(parts)
+
+    def _rounding(self) -> AbstractContextManager[None]:
+        """Let a GPU not shorten float32 to TF32, which has three digits, where float32 is asked for."""
+        exact = self.device.type == "cuda" and self.precision == "float32"
+        return without_tf32() if exact else nullcontext()
 
 
 def prepare(

@@ -55,3 +55,18 @@ def test_two_writers_of_which_one_is_killed_lose_nothing(tmp_path):
         0,
         3000,
     )
+
+
+@pytest.mark.slow
+def test_the_trial_of_a_card_runs_on_a_cpu_and_each_part_tells_its_figures(tmp_path):
+    command = [sys.executable, str(BENCHMARKS / "gpu.py"), str(tmp_path), "--device", "cpu"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    parts = json.loads((tmp_path / "gpu.json").read_text(encoding="utf-8"))["parts"]
+    assert len(parts) == 12
+    for name, figures in parts.items():
+        assert "failed" not in figures, (name, figures)
+        assert figures.get("ok", True), (name, figures)
+        assert f"{name}: " in done.stdout
+    assert parts["extraction_speed"]["tiny"]["images/s from arrays"] > 0
+    assert parts["array_api"]["difference"] < 1e-3

@@ -1,4 +1,5 @@
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,12 @@ from torch import nn
 from sktransfer import DeepFeatureTransformer
 from sktransfer.backbones import load_backbone
 from sktransfer.exceptions import DeviceError, DeviceWarning
-from sktransfer.features.device import candidate_precisions, resolve_device, resolve_devices
+from sktransfer.features.device import (
+    candidate_precisions,
+    resolve_device,
+    resolve_devices,
+    without_tf32,
+)
 from sktransfer.features.engine import prepare
 from sktransfer.features.taps import resolve_slots
 
@@ -119,7 +125,7 @@ class _Full(nn.Module):
     def forward(self, x):
         self.sizes.append(len(x))
         if len(x) > self.n_fit:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
         return self.conv(x)
 
 
@@ -146,8 +152,41 @@ def test_one_image_that_does_not_fit_is_an_error(digits):
     engine = prepare(loaded, CPU, "float32", features.plan_.slots)
     full = next(part for part in engine.network.modules() if isinstance(part, _Full))
     full.n_fit = 0
-    with pytest.warns(DeviceWarning), pytest.raises(torch.OutOfMemoryError):
+    with pytest.warns(DeviceWarning), pytest.raises(torch.cuda.OutOfMemoryError):
         features.transform(digits.X[:2])
+
+
+def _tf32():
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    return (matmul.allow_tf32, cudnn.allow_tf32)
+
+
+def test_float32_is_not_shortened_on_a_card_and_settings_are_the_users_again():
+    before = _tf32()
+    with without_tf32():
+        inside = _tf32_of_convolutions()
+        raised = pytest.raises(RuntimeError, match="a kernel fails")
+        with raised, without_tf32():
+            raise RuntimeError("a kernel fails")
+        assert _tf32_of_convolutions() == inside
+    assert inside is False
+    assert _tf32() == before
+
+
+def _tf32_of_convolutions():
+    conv = getattr(torch.backends.cudnn, "conv", None)
+    return torch.backends.cudnn.allow_tf32 if conv is None else conv.fp32_precision == "tf32"
+
+
+@pytest.mark.parametrize(("precision", "exact"), [("float32", True), ("bfloat16", False)])
+def test_only_float32_on_a_card_is_computed_without_tf32(precision, exact):
+    loaded = load_backbone("tiny", "random", random_state=1)
+    on_cpu = prepare(loaded, CPU, "float32", resolve_slots(loaded, -1, "avg", 64))
+    on_card = replace(on_cpu, device=torch.device("cuda"), precision=precision)
+    with on_card._rounding():
+        assert _tf32_of_convolutions() is not exact
+    with on_cpu._rounding():
+        assert _tf32_of_convolutions()
 
 
 class _OnlyFloat32(nn.Module):

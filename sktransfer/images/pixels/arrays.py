@@ -51,7 +51,7 @@ def _tensor_as_numpy(tensor: torch.Tensor) -> NDArray[np.generic]:
     try:
         return tensor.numpy(force=True)
     except (TypeError, RuntimeError) as exc:
-        if isinstance(exc, torch.OutOfMemoryError):
+        if isinstance(exc, torch.cuda.OutOfMemoryError):
             raise
         raise Unusable(
             f"is a tensor of {tensor.dtype} that is no array ({exc})", "Convert it to torch.uint8"

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor
     from torch.nn.modules.batchnorm import _BatchNorm
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "convolve",
+    "global_hooks",
     "has_fused_convolutions",
     "has_onednn",
     "is_batchnorm",
@@ -55,6 +56,15 @@ def reset_of(module: nn.Module) -> Callable[[], object] | None:
 def version_of(tensor: Tensor) -> int:
     """Count how often a tensor was changed in place; always 0 where torch does not count."""
     return int(getattr(tensor, "_version", 0))
+
+
+def global_hooks() -> dict[str, Mapping[int, object]]:
+    """Return the hooks that every module of the process has, by the names that torch has for them."""
+    names = (
+        "_global_forward_pre_hooks", "_global_forward_hooks",
+        "_global_forward_hooks_with_kwargs", "_global_forward_hooks_always_called",
+    )  # fmt: skip
+    return {name: getattr(nn.modules.module, name, {}) for name in names}
 
 
 def has_onednn() -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import safetensors.torch
+import xxhash
 from safetensors import SafetensorError
 
 from sktransfer.backbones.registry import WeightsSource, get_backbone
@@ -71,4 +72,6 @@ def weights_from_bytes(
         module.load_state_dict(check_fits(state, module, spec, weights), strict=False)
         return finished(module, spec, weights, WeightsSource(preprocessing=preprocessing))
 
-    return shared(("bytes", id(spec), hash(data)), load)
+    return shared(
+        ("bytes", spec.identity, xxhash.xxh3_128_hexdigest(data), weights, preprocessing), load
+    )

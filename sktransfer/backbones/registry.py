@@ -14,6 +14,7 @@ from sktransfer.backbones import small_networks, tiny
 from sktransfer.backbones.spec import BackboneSpec, Stage, WeightsSource
 from sktransfer.exceptions import UnknownBackboneError
 from sktransfer.forks import ForkSafeLock
+from sktransfer.identity import identity_of
 from sktransfer.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ __all__ = [
 
 # torchvision takes a second to import, so its names are asked for when they are needed.
 _specs: dict[str, BackboneSpec] = {}
-_built: OrderedDict[int, tuple[object, BackboneSpec]] = OrderedDict()  # of builders, by id
+_built: OrderedDict[str, tuple[object, BackboneSpec]] = OrderedDict()  # of builders, by identity
 _MAX_BUILT = 8
 _lock = ForkSafeLock()
 
@@ -194,8 +195,9 @@ def _spec_of_builder(builder: Callable[[], nn.Module]) -> BackboneSpec:
     """Build once, always with the same random numbers, so that one builder is one network."""
     from sktransfer.backbones.user_modules import spec_of_module
 
+    identity = identity_of(builder).digest
     with _lock:
-        if id(builder) not in _built:
+        if identity not in _built:
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(0)
                 module = builder()
@@ -205,10 +207,11 @@ def _spec_of_builder(builder: Callable[[], nn.Module]) -> BackboneSpec:
                     f"backbone={name} returned a {type(module).__name__}. It must return an "
                     "nn.Module when it is called without arguments."
                 )
-            _built[id(builder)] = (builder, spec_of_module(module, name))
+            _built[identity] = (builder, spec_of_module(module, name))
             while len(_built) > _MAX_BUILT:
                 _built.popitem(last=False)
-        return _built[id(builder)][1]
+        _built.move_to_end(identity)
+        return _built[identity][1]
 
 
 def _registered() -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -11,6 +11,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from sktransfer.backbones.tracing import trace
+from sktransfer.identity import identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -146,6 +147,11 @@ class BackboneSpec:
         runs = trace_shapes(self.build, ends, self.preprocessing.crop)
         channels = {run.path: run.shape[1 if self.layout == "nchw" else -1] for run in runs}
         return tuple(channels[end] for end in ends)
+
+    @property
+    def identity(self) -> str:
+        """Digest of what it says and of what its functions do now, see `sktransfer.identity`."""
+        return identity_of(tuple(getattr(self, part.name) for part in fields(self))).digest
 
     def is_head(self, key: str) -> bool:
         """Tell whether a name of a parameter or buffer belongs to the classifier or another head.

@@ -30,6 +30,7 @@ from sktransfer.backbones.weight_files import (
 from sktransfer.backbones.weight_values import refuse_non_finite
 from sktransfer.exceptions import WeightsError, WeightsMismatchError, WeightsNotFoundError
 from sktransfer.forks import ForkSafeLock
+from sktransfer.identity import identity_of
 from sktransfer.torch_internals import reset_of
 
 if TYPE_CHECKING:
@@ -175,15 +176,17 @@ def _load(backbone: Any, weights: Any, random_state: Any) -> LoadedBackbone:
         )
     if isinstance(backbone, nn.Module):
         refuse_unusable(unwrapped(backbone), type(backbone).__name__)
-    # A module can change between two calls, so its weights are part of what identifies it.
-    own = (id(backbone), digest_of(backbone.state_dict())) if _is_module(backbone) else None
-    if own is not None and weights == "default":
-        return shared((*own, "default"), lambda: _from_source(get_backbone(backbone), "default"))
+    # A module, and what a spec builds, can change between two calls.
+    identity = identity_of(backbone).digest if isinstance(backbone, nn.Module) else None
+    if identity is not None and weights == "default":
+        return shared(
+            (identity, "default"), lambda: _from_source(get_backbone(backbone), "default")
+        )
     spec = get_backbone(backbone)
-    identity: tuple[Hashable, ...] = own or (id(spec),)
+    identity = identity or spec.identity
     if weights == "random":
         seed = int(check_random_state(random_state).randint(2**31 - 1))
-        return shared((*identity, "random", seed), lambda: random_backbone(spec, seed))
+        return shared((identity, "random", seed), lambda: random_backbone(spec, seed))
     name = _name_of(spec, weights)
     if name is None:
         path = Path(weights).expanduser()
@@ -191,13 +194,9 @@ def _load(backbone: Any, weights: Any, random_state: Any) -> LoadedBackbone:
         return _from_file(spec, source, path, str(weights), identity)
     source = spec.weights[name]
     if source.load is not None:
-        return shared((*identity, name), lambda: _from_source(spec, name))
+        return shared((identity, name), lambda: _from_source(spec, name))
     path = source.file or download(spec.name, name, source.url)
     return _from_file(spec, source, path, name, identity)
-
-
-def _is_module(backbone: Any) -> bool:
-    return isinstance(backbone, nn.Module)
 
 
 def shared(key: Hashable, load: Callable[[], LoadedBackbone]) -> LoadedBackbone:
@@ -284,7 +283,7 @@ def _from_file(
     source: WeightsSource,
     path: Path,
     name: str,
-    identity: tuple[Hashable, ...],
+    identity: str,
 ) -> LoadedBackbone:
     try:
         stat = path.stat()
@@ -293,7 +292,15 @@ def _from_file(
             f"weights={name!r} of {spec.name}: there is no file {path}. Check the path, or pass "
             "weights='default'."
         ) from exc
-    key = (*identity, name, path.resolve(), stat.st_mtime_ns, stat.st_size)
+    key = (
+        identity,
+        name,
+        path.resolve(),
+        stat.st_ino,
+        stat.st_ctime_ns,
+        stat.st_mtime_ns,
+        stat.st_size,
+    )
     return shared(key, lambda: _read(spec, source, path, name))
 
 

@@ -6,7 +6,6 @@ before several processes ask for the same images at the same time, and with its 
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline
 
 from sktransfer.comparison.peak_memory import peak_memory
-from sktransfer.comparison.resuming import describe, key_of
+from sktransfer.comparison.resuming import identity_of_result, key_of
 from sktransfer.features.store import open_store
 from sktransfer.features.transformer import DeepFeatureTransformer
 
@@ -112,7 +111,7 @@ def _transformers(candidates: Mapping[str, Candidate]) -> Iterator[DeepFeatureTr
             if open_store(transformer.cache) is None:
                 continue
             layers = transformer.layers
-            same = json.dumps(describe(clone(transformer).set_params(layers=None)))
+            same = identity_of_result(clone(transformer).set_params(layers=None)).digest
             found.setdefault(same, (transformer, []))[1].append(layers)
     for transformer, choices in found.values():
         yield transformer.set_params(layers=_distinct_layers(choices))
@@ -127,7 +126,7 @@ def _settings(estimator: Any, grid: Any) -> Iterator[DeepFeatureTransformer]:
         {param: value for param, value in setting.items() if param.split("__")[0] == name}
         for setting in ParameterGrid(grid)
     ]
-    for setting in {json.dumps(describe(s), sort_keys=True): s for s in settings}.values():
+    for setting in {identity_of_result(s).digest: s for s in settings}.values():
         first = clone(estimator).set_params(**setting).steps[0][1]
         if isinstance(first, DeepFeatureTransformer):
             yield clone(first)

@@ -1,37 +1,39 @@
 """What has been finished is kept: one JSON file for each setting of a candidate on each fold.
 
 A file is named by a digest of all that its content depends on: the images, their labels and the
-rows of the fold; the candidate's estimator with every parameter of the setting; the scoring; and
-the version of this package. So nothing is ever found for something else, and a comparison that was
-killed, started again, does only what is missing. Files hold names, scores and times, nothing that
-could be executed, and are renamed into place when they are whole.
+rows of the fold; the candidate's estimator, its own code and every parameter of the setting; the
+scoring; and the versions of the packages that these are of. So nothing is ever found for something
+else, and a comparison that was killed, started again, does only what is missing. Files hold names,
+scores and times, nothing that could be executed, and are renamed into place when they are whole.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import pickle
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 import joblib
 import numpy as np
-import torch
+import pandas as pd
 import xxhash
 from sklearn.base import BaseEstimator
 
 import sktransfer
-from sktransfer.exceptions import CacheError
+from sktransfer.backbones import get_backbone
+from sktransfer.exceptions import CacheError, SkTransferError
 from sktransfer.features.store import content_key
+from sktransfer.identity import Identity, identity_of
 from sktransfer.images import ImageShape, as_image_sequence
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Mapping
 
-__all__ = ["Journal", "describe", "digest_of_images", "key_of"]
+    from sktransfer.images.sequences import ImageSequence
+
+__all__ = ["Journal", "digest_of_images", "identity_of_result", "key_of"]
 
 # Parameters that say how something is computed, not what: they may differ after the interruption.
 _HOW = frozenset({"cache", "n_jobs", "num_workers", "verbose"})
@@ -104,123 +106,128 @@ def digest_of_images(X: Any, image_shape: ImageShape = None) -> str:
     Parameters
     ----------
     X : images or anything else that joblib can hash
-        What is no images, such as a table of several columns, is hashed as it is.
+        What is no images, such as a table of several columns, is hashed as it is, with the content
+        of the files that its cells name.
     image_shape : tuple of int, "row" or None, default=None
         Layout of flattened rows.
 
     Returns
     -------
     str
+        An image that cannot be read is known by its name.
     """
     try:
         images = as_image_sequence(X, image_shape=image_shape)
-        digest = xxhash.xxh3_128(str(image_shape).encode())
-        for row in range(len(images)):
-            digest.update(content_key(images.read(row)))
     except (TypeError, ValueError):
-        return str(joblib.hash(X))
+        files = "".join(map(_content_of_file, _cells(X)))
+        return f"{joblib.hash(X)} {xxhash.xxh3_128_hexdigest(files.encode())}"
+    digest = xxhash.xxh3_128(str(image_shape).encode())
+    for row in range(len(images)):
+        digest.update(_content_of_image(images, row))
     return digest.hexdigest()
 
 
-def describe(value: Any) -> Any:
-    """Put a parameter, or an estimator with all of its own, in words that are the same in every process.
+def identity_of_result(value: object) -> Identity:
+    """Compute the identity of what a result depends on.
 
     Parameters
     ----------
     value : object
-        Numbers, strings and containers are described by what they are; estimators by their class
-        and parameters, and the state of a file of weights; functions by their code; arrays and
-        modules by their content; and everything else by its pickle.
-
-    Returns
-    -------
-    object
-        Made of what JSON knows.
-
-    Raises
-    ------
-    TypeError
-        If there is something in it that cannot be pickled.
+        Estimators count by their class and parameters, but for those that say how something is
+        computed, not what; files of weights by their content; names of networks by what they stand for;
+        and all else as in :func:`~sktransfer.identity.identity_of`.
 
     Examples
     --------
     >>> from sklearn.dummy import DummyClassifier
-    >>> describe(DummyClassifier(random_state=3))["random_state"]
-    3
+    >>> one, same, other = (identity_of_result(DummyClassifier(random_state=seed)) for seed in (1, 1, 2))
+    >>> one == same, one == other
+    (True, False)
     """
-    if value is None or isinstance(value, bool | int | float | str):
+    return identity_of(value, replace=_without_how)
+
+
+def key_of(**parts: object) -> str:
+    """Join what a result depends on to one line of text.
+
+    Raises
+    ------
+    TypeError
+        If there is something in it that cannot be known again in another process.
+    """
+    identities = {name: identity_of_result(part) for name, part in parts.items()}
+    for name, identity in identities.items():
+        if identity.hidden:
+            raise TypeError(
+                f"resume is given, and the {name} holds {identity.hidden}, which cannot be told from "
+                "others after an interruption. Use a function or a class of a module instead, or "
+                "pass resume=None."
+            )
+    digests = {name: identity.digest for name, identity in identities.items()}
+    return json.dumps({"sktransfer": sktransfer.__version__, **digests}, sort_keys=True)
+
+
+def _without_how(value: object) -> object:
+    """Return what stands for an estimator: its class and the parameters that change its results."""
+    if not isinstance(value, BaseEstimator):
         return value
-    if isinstance(value, list | tuple):
-        return [describe(item) for item in value]
-    if isinstance(value, Mapping):
-        return {str(name): describe(item) for name, item in value.items()}
-    if isinstance(value, BaseEstimator):
-        params = {k: v for k, v in value.get_params(deep=False).items() if k not in _HOW}
-        state = _state_of_file(params.get("weights"))
-        return {"class": _name(type(value)), **describe(params), **state}
-    if isinstance(value, type):
-        return _name(value)
-    if isinstance(value, np.generic | np.ndarray):
-        return _describe_array(np.asarray(value))
-    if isinstance(value, torch.nn.Module):
-        tensors = {name: _describe_tensor(t) for name, t in value.state_dict().items()}
-        return {"module": str(value), **tensors}
-    if isinstance(value, os.PathLike | torch.device | torch.dtype):
-        return str(value)
-    if isinstance(value, FunctionType):
-        return _describe_function(value)
+    if _is_kept_by_clone(value):
+        return identity_of(value)
+    params = {k: v for k, v in value.get_params(deep=False).items() if k not in _HOW}
+    return (
+        type(value),
+        *sorted(params.items()),
+        _content_of_file(params.get("weights")),
+        _identity_of_name(params.get("backbone")),
+    )
+
+
+def _is_kept_by_clone(estimator: BaseEstimator) -> bool:
+    """Tell whether an estimator is fitted, and a search does not fit it anew."""
+    return type(estimator).__sklearn_clone__ is not BaseEstimator.__sklearn_clone__
+
+
+def _identity_of_name(backbone: object) -> str:
+    """Return the identity of the network that a name stands for, which may have been registered."""
     try:
-        return f"{type(value).__name__} {xxhash.xxh3_128_hexdigest(pickle.dumps(value))}"
-    except (pickle.PicklingError, AttributeError, TypeError) as exc:
-        raise TypeError(
-            f"a candidate's parameter {value!r} cannot be told from others after an interruption, "
-            "because it cannot be pickled. Use a function or a class of a module instead."
-        ) from exc
+        return get_backbone(backbone).identity if isinstance(backbone, str) else ""
+    except (SkTransferError, ImportError):  # then fitting fails, and says why
+        return ""
 
 
-def key_of(**parts: Any) -> str:
-    """Join what a result depends on to one line of text."""
-    parts["sktransfer"] = sktransfer.__version__
-    return json.dumps(describe(parts), sort_keys=True)
+def _content_of_image(images: ImageSequence, row: int) -> bytes:
+    try:
+        return content_key(images.read(row))
+    except (TypeError, ValueError):  # others must still be told by their content
+        return xxhash.xxh3_128_digest(
+            f"unreadable {images.describe(row)}".encode("utf-8", "surrogatepass")
+        )
 
 
-def _describe_function(function: FunctionType) -> list[Any]:
-    """Tell functions apart by what they do, so that lambdas are possible."""
-    cells = [cell.cell_contents for cell in function.__closure__ or ()]
-    bound = [describe(list(function.__defaults__ or ())), describe(cells)]
-    return [
-        f"{function.__module__}.{function.__qualname__}",
-        _describe_code(function.__code__),
-        *bound,
-    ]
+def _cells(X: Any) -> Iterable[object]:
+    """List what a table or an array of objects holds."""
+    if isinstance(X, pd.DataFrame):
+        columns = (X.iloc[:, number] for number in range(X.shape[1]))
+        return (
+            cell
+            for column in columns
+            if not pd.api.types.is_numeric_dtype(column)
+            for cell in column
+        )
+    if isinstance(X, np.ndarray):
+        return X.ravel().tolist() if X.dtype.hasobject or X.dtype.kind == "U" else ()
+    return X if isinstance(X, Iterable) else ()
 
 
-def _describe_code(code: CodeType) -> list[Any]:
-    constants = [
-        _describe_code(const) if isinstance(const, CodeType) else repr(const)
-        for const in code.co_consts
-    ]
-    return [code.co_code.hex(), list(code.co_names), constants]
-
-
-def _state_of_file(weights: Any) -> dict[str, int]:
-    """Tell apart two states of a file of weights, which a path alone does not."""
-    if not isinstance(weights, str | os.PathLike) or not Path(weights).is_file():
-        return {}
-    state = Path(weights).stat()
-    return {"size of weights": state.st_size, "time of weights": state.st_mtime_ns}
-
-
-def _describe_array(array: NDArray[Any]) -> str:
-    if array.dtype.hasobject:
-        return f"array {joblib.hash(array)}"
-    content = xxhash.xxh3_128_hexdigest(np.ascontiguousarray(array).data)
-    return f"array {array.dtype.str} {array.shape} {content}"
-
-
-def _describe_tensor(tensor: torch.Tensor) -> str:
-    return _describe_array(tensor.detach().cpu().float().numpy())
-
-
-def _name(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
+def _content_of_file(path: object) -> str:
+    """Digest the content of a file; "" if there is none of this name."""
+    if not isinstance(path, str | os.PathLike):
+        return ""
+    try:
+        with Path(path).open("rb") as file:
+            digest = xxhash.xxh3_128()
+            while data := file.read(2**20):
+                digest.update(data)
+    except (OSError, ValueError):
+        return ""
+    return digest.hexdigest()

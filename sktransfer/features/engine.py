@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sktransfer.backbones.architecture import architecture_of
 from sktransfer.exceptions import DeviceWarning, UnknownBackboneError, WeightsError
 from sktransfer.features.device import candidate_precisions, without_tf32
 from sktransfer.features.folding import fold_batchnorms
@@ -63,6 +64,8 @@ class Engine:
         Where it is.
     precision : {"float32", "bfloat16", "float16"}
         What it computes in.
+    architecture : str
+        What it computes, see `sktransfer.backbones.architecture`.
     """
 
     network: nn.Module
@@ -70,6 +73,7 @@ class Engine:
     slots: tuple[Slot, ...]
     device: torch.device
     precision: str
+    architecture: str
 
     def run(self, pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
         """Compute the features of a batch.
@@ -133,11 +137,12 @@ def prepare(
         What is to be pooled.
     """
     one_thread_in_children()
-    key = (str(device), precision, slots)
     with _lock, torch.inference_mode(False), torch.no_grad():
+        architecture = architecture_of(loaded.module, loaded.spec)
+        key = (str(device), precision, slots, architecture)
         engines = _ready.setdefault(loaded.module, OrderedDict())
         if key not in engines:
-            engines[key] = _prepared(loaded, device, precision, slots)
+            engines[key] = _prepared(loaded, device, precision, slots, architecture)
             pack_weights(engines[key].network)
             while len(engines) > _MAX_READY:
                 engines.popitem(last=False)
@@ -165,7 +170,11 @@ def replicas(
 
 
 def _prepared(
-    loaded: LoadedBackbone, device: torch.device, precision: str, slots: tuple[Slot, ...]
+    loaded: LoadedBackbone,
+    device: torch.device,
+    precision: str,
+    slots: tuple[Slot, ...],
+    architecture: str,
 ) -> Engine:
     spec, images = loaded.spec, _trial_images(loaded.spec.preprocessing.crop)
     plain = fold_batchnorms(
@@ -179,7 +188,7 @@ def _prepared(
     for candidate in candidate_precisions(precision, device):
         converted = _converted(network, getattr(torch, candidate)).to(device)
         if candidate == "float32":
-            return Engine(converted, spec, slots, device, candidate)
+            return Engine(converted, spec, slots, device, candidate, architecture)
         try:
             batch = images.to(device, getattr(torch, candidate))
             cosine = _smallest_cosine(converted(batch), expected)
@@ -187,7 +196,7 @@ def _prepared(
             reason = str(exc).splitlines()[0]
             continue
         if cosine >= _FAITHFUL or (precision != "auto" and math.isfinite(cosine)):
-            return Engine(converted, spec, slots, device, candidate)
+            return Engine(converted, spec, slots, device, candidate, architecture)
         reason = "its features would not be finite"
     warnings.warn(
         f"{spec.name} cannot compute in {precision} ({reason}); it computes in float32. "
@@ -196,7 +205,7 @@ def _prepared(
         stacklevel=2,
     )
     converted = _converted(network, torch.float32).to(device)
-    return Engine(converted, spec, slots, device, "float32")
+    return Engine(converted, spec, slots, device, "float32", architecture)
 
 
 def _check_independence(alone: Sequence[Tensor], together: Sequence[Tensor], name: str) -> None:

@@ -157,7 +157,7 @@ class _Run:
         self._running: deque[_Forward] = deque()
         self._width = sum(slot.width for slot in engine.slots)
         self._columns = _columns(plan.slots, engine.slots)
-        self._context = context_key(plan, engine.precision, engine.slots)
+        self._context = context_key(plan, engine)
 
     def look_up(self, rows: range, waiting: dict[object, _Task]) -> None:
         """Read some rows, fill in those that the store has, and queue the others."""

@@ -46,12 +46,14 @@ def fold_batchnorms(
     nn.Module
         In the place of each batch norm that was folded is an `nn.Identity`.
     """
-    expected, pairs = _watched(module, run, keep)
-    folded = copy.deepcopy(module)
+    # A network that notes something in its attributes when it runs must not do so here.
+    watched = copy.deepcopy(module, {id(value): value for value in module.parameters()}).eval()
+    expected, pairs = _watched(watched, run, keep)
+    folded = copy.deepcopy(module).eval()  # a copy of what torch.fx traced is in training mode
     for conv_path, norm_path in pairs:
         _fold(folded, conv_path, norm_path)
     if pairs and not _close(run(folded), expected):
-        return copy.deepcopy(module)
+        return copy.deepcopy(module).eval()
     return folded
 
 

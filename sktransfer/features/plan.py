@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from sktransfer.backbones.architecture import architecture_of
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sktransfer.backbones.weights import LoadedBackbone
+    from sktransfer.features.engine import Engine
     from sktransfer.images import ImageShape
     from sktransfer.preprocessing import Preprocessing
 
@@ -62,7 +61,7 @@ class FeaturePlan:
     digest : str
         Of the weights, see `sktransfer.backbones.weights.digest_of`.
     architecture : str
-        Of what the network does with them, see `sktransfer.backbones.architecture`.
+        Of all that the network computes, see `sktransfer.backbones.architecture`.
     preprocessing : Preprocessing
         What happens to an image first.
     precision : {"float32", "bfloat16", "float16"}
@@ -118,16 +117,16 @@ def slot_columns(slots: Iterable[Slot]) -> dict[Slot, slice]:
 
 
 def plan_features(
-    loaded: LoadedBackbone, preprocessing: Preprocessing, precision: str, slots: tuple[Slot, ...]
+    loaded: LoadedBackbone, preprocessing: Preprocessing, engine: Engine, slots: tuple[Slot, ...]
 ) -> FeaturePlan:
     """Write down what a network with its weights is to compute of an image."""
     return FeaturePlan(
         backbone=loaded.spec.name,
         weights=loaded.weights,
         digest=loaded.digest,
-        architecture=architecture_of(loaded.module),
+        architecture=engine.architecture,
         preprocessing=preprocessing,
-        precision=precision,
+        precision=engine.precision,
         slots=slots,
     )
 

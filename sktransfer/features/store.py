@@ -1,8 +1,9 @@
 """The store: pooled vectors by the content of the image they come from, in memory.
 
 A key is made of the image, file or pixels, and of the context: weights, network, preprocessing,
-precision, and which layers and poolings a vector holds. So nothing is ever found for another image
-or another network, and the order of the rows, folds and names of files play no part.
+precision, versions of the libraries, and which layers and poolings a vector holds. So nothing is
+ever found for another image or another network, and the order of the rows, folds and names of files
+play no part.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
+import PIL
+import torch
 import xxhash
 
 from sktransfer.forks import ForkSafeLock
@@ -23,8 +26,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sktransfer.features.engine import Engine
     from sktransfer.features.folder_store import FolderStore
-    from sktransfer.features.plan import FeaturePlan, Slot
+    from sktransfer.features.plan import FeaturePlan
     from sktransfer.images.pixels import Payload
 
 __all__ = [
@@ -206,15 +210,21 @@ def content_key(payload: Payload) -> bytes:
     return digest.digest()
 
 
-def context_key(plan: FeaturePlan, precision: str, slots: Sequence[Slot]) -> bytes:
-    """Digest everything but the image that a vector depends on."""
+def context_key(plan: FeaturePlan, engine: Engine) -> bytes:
+    """Digest everything but the image that a vector depends on.
+
+    What computes it is asked, not what the plan says: a plan that was unpickled may be of a network whose
+    code has changed since then.
+    """
     parts = [
         str(FORMAT_VERSION),
         plan.digest,
-        plan.architecture,
+        engine.architecture,
+        f"{engine.spec.layout} {engine.spec.prefix_tokens}",
         plan.preprocessing.key,
-        precision,
-        *(f"{slot.module} {slot.pooling} {slot.width}" for slot in slots),
+        engine.precision,
+        f"torch {torch.__version__} Pillow {PIL.__version__}",  # they compute, decode and resize
+        *(f"{slot.module} {slot.pooling} {slot.width}" for slot in engine.slots),
     ]
     return xxhash.xxh3_128_digest("\n".join(parts).encode())
 

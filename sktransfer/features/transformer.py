@@ -239,9 +239,7 @@ class DeepFeatureTransformer(
     def _plan(self, loaded: LoadedBackbone) -> FeaturePlan:
         preprocessing = input_preprocessing(loaded.preprocessing, self.image_size, self.image_shape)
         slots = resolve_slots(loaded, self.layers, self.pooling, preprocessing.crop)
-        return plan_features(
-            loaded, preprocessing, self._engines(loaded, slots)[0].precision, slots
-        )
+        return plan_features(loaded, preprocessing, self._engines(loaded, slots)[0], slots)
 
     def _engines(self, loaded: LoadedBackbone, slots: tuple[Slot, ...]) -> list[Engine]:
         """Make the network ready for what is asked, and for what the store keeps beside it."""

@@ -51,8 +51,8 @@ class FrozenMaps:
             for name, stage in zip(self._names, stages, strict=True)
         )
         self._engine = prepare(loaded, resolve_device(run.device), run.precision, self._slots)
-        plan = plan_features(loaded, loaded.preprocessing, self._engine.precision, self._slots)
-        context = context_key(plan, self._engine.precision, self._slots)
+        plan = plan_features(loaded, loaded.preprocessing, self._engine, self._slots)
+        context = context_key(plan, self._engine)
         self._context = xxhash.xxh3_128_digest(context + b"maps in float16")
         self._store = open_store(run.cache)
 

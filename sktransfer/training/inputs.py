@@ -198,7 +198,7 @@ class _Trunk:
         with progress_bar(len(images), run.verbose) as advance:
             found = extract(
                 images,
-                plan_features(self.loaded, self.preprocessing, engine.precision, slots),
+                plan_features(self.loaded, self.preprocessing, engine, slots),
                 [engine],
                 open_store(cache),
                 batch_size=self.settings.batch_size,

@@ -70,7 +70,7 @@ def pooled_features(
     kept = slots if tuned or store is None else kept_slots(loaded.spec, slots)
     devices = resolve_devices(run.device)
     engines = replicas(loaded, devices, run.precision, kept)
-    plan = plan_features(loaded, preprocessing, engines[0].precision, slots)
+    plan = plan_features(loaded, preprocessing, engines[0], slots)
     with progress_bar(len(images), run.verbose) as advance:
         return extract(
             images,

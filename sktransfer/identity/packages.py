@@ -1,0 +1,86 @@
+"""Which functions and classes belong to an installed package, whose version says what they do."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import sys
+import sysconfig
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["package_of_class", "package_of_file", "package_of_module"]
+
+_PYTHON = f"python {platform.python_version()}"
+_STDLIB = sysconfig.get_path("stdlib").replace("\\", "/") + "/"
+_THIS = str(Path(__file__).resolve().parents[1]).replace("\\", "/") + "/"
+_HEAP_TYPE = 1 << 9  # CPython's flag of classes that were made while the program runs
+
+
+@lru_cache(4096)
+def package_of_file(filename: str) -> str | None:
+    """Name the package that a file of code belongs to, and its version; None if it is a user's own.
+
+    Examples
+    --------
+    >>> import torch
+    >>> package_of_file(torch.__file__) == f"torch {torch.__version__}"
+    True
+    >>> package_of_file("<stdin>") is None
+    True
+    """
+    path = filename.replace("\\", "/")
+    if path.startswith("<frozen "):
+        return _PYTHON
+    if path.startswith("<"):  # made while the program runs
+        return None
+    if path.startswith(_THIS):
+        return _with_version("sktransfer", path)
+    for folder in ("/site-packages/", "/dist-packages/"):
+        if folder in path:
+            return _with_version(path.rpartition(folder)[2].split("/")[0].partition(".")[0], path)
+    return _PYTHON if path.startswith(_STDLIB) else None
+
+
+def package_of_module(module: ModuleType) -> str | None:
+    """Name the package that a Python module belongs to, and its version; None if it is a user's own."""
+    file = getattr(module, "__file__", None)
+    if isinstance(file, str):
+        return package_of_file(file)
+    top = module.__name__.partition(".")[0]
+    if top in sys.stdlib_module_names:
+        return _PYTHON
+    parent = sys.modules.get(top)  # a module of a package that is made while the program runs
+    return package_of_module(parent) if parent not in (None, module) else None
+
+
+def package_of_class(cls: type) -> str | None:
+    """Name the package in which a class is found by its name; None if it is a user's own.
+
+    A class that a package made while the program runs, for one object, is none of the package's.
+    """
+    module = sys.modules.get(cls.__module__)
+    if module is None:
+        return None if cls.__flags__ & _HEAP_TYPE else cls.__module__
+    package = package_of_module(module)
+    if package is None or not cls.__flags__ & _HEAP_TYPE:
+        return package
+    found: object = module
+    for name in cls.__qualname__.split("."):
+        found = getattr(found, "__dict__", {}).get(name)
+    return package if found is cls else None
+
+
+def _with_version(top: str, path: str) -> str:
+    version = getattr(sys.modules.get(top), "__version__", None)
+    if not isinstance(version, str):
+        try:
+            version = importlib.metadata.version(top)
+        except importlib.metadata.PackageNotFoundError:
+            file = Path(path)
+            version = str(file.stat().st_mtime_ns) if file.exists() else ""
+    return f"{top} {version}"

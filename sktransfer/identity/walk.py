@@ -1,0 +1,304 @@
+"""The walk over an object and all that it refers to, in an order that is the same in every process."""
+
+from __future__ import annotations
+
+import enum
+import functools
+import logging
+import re
+import threading
+import weakref
+from types import (
+    BuiltinFunctionType,
+    CellType,
+    ClassMethodDescriptorType,
+    CodeType,
+    FunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    MethodDescriptorType,
+    MethodType,
+    MethodWrapperType,
+    ModuleType,
+    WrapperDescriptorType,
+)
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import xxhash
+from torch import nn
+
+from sktransfer.identity import callables, classes, networks, objects
+from sktransfer.identity.code import facts_of
+from sktransfer.identity.tensors import content_of_array
+from sktransfer.identity.tokens import token_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from numpy.typing import NDArray
+
+    from sktransfer.identity.code import CodeFacts
+
+__all__ = ["TooLargeError", "Walk"]
+
+_MOST = 500_000  # objects; a second's work
+_PLAIN = frozenset(
+    {int, float, complex, bool, str, bytes, type(None), type(...), type(NotImplemented)}
+)
+_LOCKS = (type(threading.Lock()), type(threading.RLock()))  # keep order, and change no result
+_TORCH_NAMES = (torch.dtype, torch.device, torch.layout, torch.memory_format)
+_BUILTINS = (
+    BuiltinFunctionType, MethodDescriptorType, WrapperDescriptorType, GetSetDescriptorType,
+    MemberDescriptorType, MethodWrapperType, ClassMethodDescriptorType,
+)  # fmt: skip
+
+
+class TooLargeError(Exception):
+    """There is too much to walk over."""
+
+
+class Walk:
+    """Writes down what it sees, each object once.
+
+    Parameters
+    ----------
+    leave_out, replace : callable or None
+        See `identity_of`.
+    content : callable
+        Digests a tensor; None if it cannot be read.
+    """
+
+    def __init__(
+        self,
+        leave_out: Callable[[str], bool] | None,
+        replace: Callable[[object], object] | None,
+        content: Callable[[torch.Tensor], str | None],
+    ) -> None:
+        self.leave_out, self.replace, self._content = leave_out, replace, content
+        self.hidden = ""
+        self.has_own_code = False
+        self._parts: list[bytes] = []
+        self._seen: dict[tuple[int, str], int] = {}
+        self._alive: list[object] = []  # so that no address is used twice
+        self._n_visits = 0
+        # Methods of networks that count only if some code names them.
+        self._waiting: list[tuple[int, str, object]] = []
+        self._names: set[str] = set()
+        self._any_name = False
+
+    def put(self, *texts: str) -> None:
+        """Write down texts, so that no other texts look the same."""
+        for text in texts:
+            data = text.encode("utf-8", "surrogatepass")
+            self._parts += (b"%d:" % len(data), data)
+
+    def digest(self) -> str:
+        """Digest all that was written down."""
+        return xxhash.xxh3_128_hexdigest(b"".join(self._parts))
+
+    def is_new(self, value: object, mode: str = "") -> bool:
+        """Tell whether an object is seen for the first time; if not, write down which one it is."""
+        number = self._seen.setdefault((id(value), mode), len(self._seen))
+        if number == len(self._alive):
+            self._alive.append(value)
+            return True
+        self.put("again", str(number))
+        return False
+
+    def was_seen(self, value: object) -> bool:
+        """Tell whether an object was seen in any mode."""
+        return any((id(value), mode) in self._seen for mode in ("", classes.NAMED))
+
+    def hide(self, value: object) -> None:
+        """Write down that an object is this one, since its content cannot be read."""
+        self.put("hidden", token_of(value))
+        self.hidden = self.hidden or f"a {type(value).__qualname__}"
+
+    def visit(self, value: object) -> None:
+        """Write down a value and what it refers to."""
+        kind = type(value)
+        if kind in _PLAIN:
+            self.put(kind.__name__, repr(value))
+            if kind is str:
+                self._names.add(value)  # type: ignore[arg-type] # it may name a method
+            return
+        self._n_visits += 1
+        if self._n_visits > _MOST:
+            raise TooLargeError
+        if self.replace is not None:
+            value = self.replace(value)
+            kind = type(value)
+        visit = _EXACT.get(kind) or _visit_of(kind)
+        visit(self, value)
+
+    def visit_all(self, tag: str, values: Iterable[object]) -> None:
+        """Write down values in their order, and how many there are."""
+        values = list(values)
+        self.put(tag, str(len(values)))
+        if all(type(value) in _PLAIN for value in values):
+            self.put(repr(values))
+            self._names.update(value for value in values if type(value) is str)
+            return
+        for value in values:
+            self.visit(value)
+
+    def visit_unordered(self, tag: str, values: Iterable[object]) -> None:
+        """Write down values in an order that does not depend on the process."""
+        digests = []
+        for value in values:
+            part = Walk(self.leave_out, self.replace, self._content)
+            part._n_visits = self._n_visits
+            part.visit(value)
+            part.finish()
+            digests.append(part.digest())
+            self.hidden = self.hidden or part.hidden
+            self.has_own_code |= part.has_own_code
+            self._n_visits = part._n_visits
+            self._names |= part._names
+            self._any_name |= part._any_name
+        self.put(tag, *sorted(digests))
+
+    def visit_tensor(self, tensor: torch.Tensor, *, counts: bool = True) -> None:
+        """Write down a tensor; only its type and shape if its values do not count."""
+        self.put("tensor")
+        if not counts:
+            self.put(f"{tensor.dtype} {tuple(tensor.shape)}")
+        elif (content := self._content(tensor)) is not None:
+            self.put(content)
+        else:
+            self.hide(tensor)
+        if type(tensor) not in (torch.Tensor, nn.Parameter):
+            classes.visit_class(self, type(tensor))
+        if vars(tensor):
+            self.visit(dict(sorted(vars(tensor).items())))
+
+    def read_code(self, code: CodeType) -> CodeFacts:
+        """Write down what code does; its names are what waiting methods wait for."""
+        facts = facts_of(code)
+        self.put(facts.digest)
+        self.has_own_code = True
+        self._names |= facts.names
+        self._any_name |= facts.takes_any_name
+        return facts
+
+    def wait(self, owner: int, name: str, method: object) -> None:
+        """Leave a method until some code names it."""
+        self._waiting.append((owner, name, method))
+
+    def number_of(self, value: object, mode: str) -> int:
+        """Return the number of an object that was seen."""
+        return self._seen[id(value), mode]
+
+    def finish(self) -> None:
+        """Write down the methods that some code may call."""
+        while True:
+            named = [w for w in self._waiting if self._any_name or w[1] in self._names]
+            if not named:
+                return
+            taken = {(owner, name) for owner, name, _ in named}
+            self._waiting = [w for w in self._waiting if w[:2] not in taken]
+            for owner, name, method in named:
+                self.put("method", str(owner), name)
+                self.visit(method)
+
+
+def _visit_array(walk: Walk, array: NDArray[Any]) -> None:
+    if array.dtype.hasobject:
+        walk.put("array of objects", str(array.dtype), str(array.shape))
+        if walk.is_new(array):
+            walk.visit_all("items", array.ravel().tolist())
+    else:
+        walk.put("array", content_of_array(np.asarray(array)))
+    if type(array) is not np.ndarray:
+        walk.visit(type(array))
+        walk.visit(objects.attributes_of(array))
+
+
+def _visit_code(walk: Walk, code: CodeType) -> None:
+    walk.put("code")
+    walk.read_code(code)
+
+
+def _visit_sequence(walk: Walk, values: Iterable[object]) -> None:
+    if isinstance(values, tuple) or walk.is_new(values):
+        walk.visit_all(type(values).__name__, values)
+
+
+def _visit_dict(walk: Walk, values: dict[object, object]) -> None:
+    if walk.is_new(values):
+        walk.visit_all("keys", values.keys())
+        walk.visit_all("values", values.values())
+
+
+def _visit_set(walk: Walk, values: Iterable[object]) -> None:
+    walk.visit_unordered(type(values).__name__, values)
+
+
+def _visit_pattern(walk: Walk, pattern: re.Pattern[str]) -> None:
+    walk.put("pattern", repr(pattern.pattern), str(pattern.flags))
+
+
+def _visit_enum(walk: Walk, value: enum.Enum) -> None:
+    walk.put("enum", value.name if isinstance(value.name, str) else repr(value))
+    walk.visit(type(value))
+
+
+def _visit_reference(walk: Walk, value: weakref.ref[object]) -> None:
+    walk.put("reference")
+    walk.visit(value())
+
+
+def _visit_cell(walk: Walk, cell: CellType) -> None:
+    if walk.is_new(cell):
+        try:
+            content = cell.cell_contents
+        except ValueError:  # of a variable that has no value yet
+            walk.put("empty cell")
+        else:
+            walk.visit(content)
+
+
+def _visit_of(kind: type) -> Callable[..., None]:
+    return next(
+        (visit for kinds, visit in _VISITS if issubclass(kind, kinds)), objects.visit_object
+    )
+
+
+def _put_text(tag: str, text: Callable[[object], str]) -> Callable[[Walk, object], None]:
+    def put(walk: Walk, value: object) -> None:
+        walk.put(tag, text(value))
+
+    return put
+
+
+_EXACT: dict[type, Callable[..., None]] = {
+    list: _visit_sequence,
+    tuple: _visit_sequence,
+    dict: _visit_dict,
+    set: _visit_set,
+    frozenset: _visit_set,
+}
+# Kinds are tried in this order.
+_VISITS: tuple[tuple[type | tuple[type, ...], Callable[..., None]], ...] = (
+    (torch.Tensor, Walk.visit_tensor),
+    (nn.Module, networks.visit_network),
+    (FunctionType, callables.visit_function),
+    (MethodType, callables.visit_method),
+    (type, classes.visit_class),
+    (enum.Enum, _visit_enum),
+    ((np.ndarray, np.generic), _visit_array),
+    (functools.partial, callables.visit_partial),
+    ((staticmethod, classmethod, property, functools.cached_property), callables.visit_wrapper),
+    (functools._lru_cache_wrapper, callables.visit_wrapper),
+    (_BUILTINS, callables.visit_builtin),
+    (ModuleType, callables.visit_module),
+    (CodeType, _visit_code),
+    (CellType, _visit_cell),
+    (weakref.ref, _visit_reference),
+    (_TORCH_NAMES, _put_text("torch", repr)),
+    (logging.Logger, _put_text("logger", lambda logger: str(getattr(logger, "name", "")))),
+    (_LOCKS, _put_text("lock", lambda _: "")),
+    (re.Pattern, _visit_pattern),
+)

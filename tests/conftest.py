@@ -20,6 +20,8 @@ import pytest
 import torch
 
 from sktransfer.datasets import load_digit_images
+from sktransfer.features.engine import Engine
+from sktransfer.features.store import open_store
 
 torch.set_num_threads(min(_most, torch.get_num_threads()))
 
@@ -71,3 +73,22 @@ def digits():
     bunch = load_digit_images()
     bunch.X.flags.writeable = bunch.y.flags.writeable = False
     return bunch
+
+
+@pytest.fixture
+def batches_run(monkeypatch):
+    """The number of images of each batch that goes through a network that is only run."""
+    sizes, run = [], Engine.run
+
+    def counted(self, pixels, preprocessing):
+        sizes.append(len(pixels))
+        return run(self, pixels, preprocessing)
+
+    monkeypatch.setattr(Engine, "run", counted)
+    return sizes
+
+
+@pytest.fixture
+def empty_memory():
+    """The store in memory, with nothing in it."""
+    open_store("memory").clear()

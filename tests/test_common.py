@@ -6,13 +6,41 @@ import warnings
 
 import numpy as np
 import pytest
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import SkipTestWarning
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import check_estimator
 
-from sktransfer import DeepFeatureTransformer, FineTuneClassifier, FineTuneRegressor
+import sktransfer
+from sktransfer import (
+    DANNClassifier,
+    DeepCORALClassifier,
+    DeepFeatureTransformer,
+    FineTuneClassifier,
+    FineTuneRegressor,
+    MMDClassifier,
+)
 from sktransfer.raw_pixels import PixelTransformer
+
+
+class OnItsOwnSource:
+    """An adaptation whose target is its source, as tables of scikit-learn's checks know no target."""
+
+    def fit(self, X, y, sample_domain=None, X_target=None):
+        return super().fit(X, y, sample_domain, X if X_target is None else X_target)
+
+
+class DANN(OnItsOwnSource, DANNClassifier):
+    pass
+
+
+class DeepCORAL(OnItsOwnSource, DeepCORALClassifier):
+    pass
+
+
+class MMD(OnItsOwnSource, MMDClassifier):
+    pass
+
 
 # Each with parameters under which scikit-learn's tables of random numbers are images.
 # Sizes, epochs and rates are such that the many fits of the checks are quick.
@@ -32,6 +60,14 @@ ESTIMATORS = [
     ),
 ]
 
+ADAPTATIONS = {"bottleneck": 16, "lr": 0.02, "max_epochs": 20, "dropout": 0.0, "unlabeled": "none"}
+OF_TABLES = [
+    DANN(None, domain_head=(16,), **ADAPTATIONS),
+    DeepCORAL(None, **ADAPTATIONS),
+    MMD(None, **ADAPTATIONS),
+]
+OF_IMAGES = [*ESTIMATORS, DANN("tiny", image_size=32, max_epochs=1, domain_head=(8,))]
+
 # The names of scikit-learn's checks that cannot run here, with the reason. None may fail.
 SKIPPED = {"check_array_api_input": "needs the environment variable SCIPY_ARRAY_API"}
 
@@ -41,10 +77,26 @@ def _targets(estimator, y):
     return y if get_tags(estimator).target_tags.required else None
 
 
-each = pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e).__name__)
+def every(estimators):
+    return pytest.mark.parametrize("estimator", estimators, ids=lambda e: type(e).__name__)
 
 
-@each
+def classes_of_the_package():
+    """All public estimators, those of masks too, for which scikit-learn has no checks."""
+    public = (getattr(sktransfer, name) for name in sktransfer.__all__)
+    return [
+        each
+        for each in (*public, PixelTransformer)
+        if inspect.isclass(each) and issubclass(each, BaseEstimator) and hasattr(each, "fit")
+    ]
+
+
+each_class = pytest.mark.parametrize("cls", classes_of_the_package(), ids=lambda c: c.__name__)
+
+
+@every(
+    [*ESTIMATORS, *[pytest.param(each, marks=pytest.mark.slow) for each in OF_TABLES]],
+)
 def test_scikit_learns_checks_pass(estimator):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SkipTestWarning)
@@ -54,21 +106,21 @@ def test_scikit_learns_checks_pass(estimator):
     assert len(results) > 30
 
 
-@each
-def test_parameters_after_the_first_are_keyword_only_and_kept_as_they_are(estimator):
-    first, *others = inspect.signature(type(estimator)).parameters.values()
+@each_class
+def test_parameters_after_the_first_are_keyword_only_and_kept_as_they_are(cls):
+    first, *others = inspect.signature(cls).parameters.values()
     assert first.kind is first.POSITIONAL_OR_KEYWORD
     assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in others)
     for parameter in (first, *others):
         marker = object()
-        made = type(estimator)(**{parameter.name: marker})
+        made = cls(**{parameter.name: marker})
         assert getattr(made, parameter.name) is marker
 
 
-@each
-def test_every_parameter_is_documented_with_the_default_it_has(estimator):
-    documentation = inspect.getdoc(type(estimator))
-    for parameter in inspect.signature(type(estimator)).parameters.values():
+@each_class
+def test_every_parameter_is_documented_with_the_default_it_has(cls):
+    documentation = inspect.getdoc(cls)
+    for parameter in inspect.signature(cls).parameters.values():
         lines = [
             line for line in documentation.splitlines() if line.split(" : ")[0] == parameter.name
         ]
@@ -78,7 +130,7 @@ def test_every_parameter_is_documented_with_the_default_it_has(estimator):
         assert lines[0].endswith(f"default={shown}")
 
 
-@each
+@every(OF_IMAGES)
 @pytest.mark.parametrize("kind", ["images", "colour", "list", "rows"])
 def test_every_kind_of_x_keeps_its_rows_and_gives_float32(estimator, kind, digits):
     images = digits.X[:6]
@@ -95,13 +147,13 @@ def test_every_kind_of_x_keeps_its_rows_and_gives_float32(estimator, kind, digit
     assert len(np.unique(features, axis=0)) == 6
 
 
-@each
+@every(OF_IMAGES)
 def test_an_empty_x_is_refused(estimator, digits):
     with pytest.raises(ValueError, match=r"0 sample\(s\)"):
         clone(estimator).fit(np.empty((0, 8, 8), np.uint8), _targets(estimator, digits.y[:0]))
 
 
-@each
+@every(OF_IMAGES)
 def test_a_copy_knows_its_columns(estimator, digits):
     y = _targets(estimator, digits.y[:3])
     fitted = clone(estimator).set_params(image_shape=None).fit(digits.X[:3], y)

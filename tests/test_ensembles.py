@@ -11,30 +11,15 @@ from sklearn.svm import SVC, LinearSVC
 
 from sktransfer import DeepFeatureTransformer, layer_ensemble
 from sktransfer.exceptions import UnknownLayerError
-from sktransfer.features.engine import Engine
-
-
-@pytest.fixture
-def counted(monkeypatch):
-    """Count images that reach a network."""
-    sizes = []
-    run = Engine.run
-
-    def counting(self, pixels, preprocessing):
-        sizes.append(len(pixels))
-        return run(self, pixels, preprocessing)
-
-    monkeypatch.setattr(Engine, "run", counting)
-    return sizes
 
 
 @pytest.mark.parametrize("combine", ["vote", "stack"])
-def test_each_image_passes_the_network_once_for_all_layers_and_folds(combine, digits, counted):
+def test_each_image_passes_the_network_once_for_all_layers_and_folds(combine, digits, batches_run):
     # images that no other test has put into the store
     X = digits.X[:60] // 3 + {"vote": 100, "stack": 120}[combine]
     ensemble = layer_ensemble("tiny", [-3, -2, -1], combine=combine, cv=2)
     cross_val_score(ensemble, X, digits.y[:60], cv=3)
-    assert sum(counted) == 60
+    assert sum(batches_run) == 60
 
 
 def test_votes_are_the_mean_of_the_layers_probabilities(digits):

@@ -8,7 +8,6 @@ from torch import nn
 from sktransfer import Recommendation, recommend_strategy
 from sktransfer.advice.layer_probes import standard_error
 from sktransfer.backbones.tiny import tiny
-from sktransfer.features.engine import Engine
 from sktransfer.preprocessing import Preprocessing
 
 SIDE = 16
@@ -134,19 +133,11 @@ def test_pooling_follows_the_pattern():
     assert advice.pooling == "avg"
 
 
-def test_the_table_holds_every_stage_and_pooling_and_the_network_runs_once(monkeypatch):
-    sizes = []
-    run = Engine.run
-
-    def counting(self, pixels, preprocessing):
-        sizes.append(len(pixels))
-        return run(self, pixels, preprocessing)
-
-    monkeypatch.setattr(Engine, "run", counting)
+def test_the_table_holds_every_stage_and_pooling_and_the_network_runs_once(batches_run):
     X, y = _textures(40, seed=7)
     names = np.array(["left", "right"])[y]
     advice = recommend_strategy(list(X), names, backbone="tiny", cache=None)
-    assert sum(sizes) == 40
+    assert sum(batches_run) == 40
     assert advice.probes["layer"].tolist() == [
         layer for layer in ("stem", "layer1", "layer2", "layer3", "layer4") for _ in range(2)
     ]

@@ -14,7 +14,6 @@ from sklearn.pipeline import Pipeline
 from sktransfer import DeepFeatureTransformer, compare_strategies
 from sktransfer.datasets import load_digit_domains
 from sktransfer.exceptions import ImageDecodeError
-from sktransfer.features.engine import Engine
 from sktransfer.selection import (
     Candidate,
     PixelTransformer,
@@ -249,33 +248,19 @@ def test_nothing_to_search_is_refused(few):
         compare_strategies(*few, candidates={})
 
 
-def test_the_searches_pass_no_image_through_the_network_again(few, monkeypatch):
+def test_the_searches_pass_no_image_through_the_network_again(few, batches_run):
     X, y = few
-    n_images, run = [], Engine.run
-
-    def counted(self, pixels, preprocessing):
-        n_images.append(len(pixels))
-        return run(self, pixels, preprocessing)
-
-    monkeypatch.setattr(Engine, "run", counted)
     grid = {"layers": [-1, [-2, -1]], "poolings": ["avg", "max"], "cv": 2}
     compare_strategies(X[:60] // 2, y[:60], **QUICK | grid)
-    assert sum(n_images) == 60
+    assert sum(batches_run) == 60
 
 
-def test_the_network_sees_each_image_once_for_candidates_of_your_own(few, monkeypatch):
+def test_the_network_sees_each_image_once_for_candidates_of_your_own(few, batches_run):
     X, y = few
-    n_images, run = [], Engine.run
-
-    def counted(self, pixels, preprocessing):
-        n_images.append(len(pixels))
-        return run(self, pixels, preprocessing)
-
-    monkeypatch.setattr(Engine, "run", counted)
     pipeline = Pipeline([("net", DeepFeatureTransformer("tiny")), ("head", DummyClassifier())])
     grid = [{"net__layers": [-1, -2]}, {"net__pooling": ["max"], "head__strategy": ["prior"]}]
     compare_strategies(X[:60] // 7, y[:60], candidates={"own": (pipeline, grid)}, cv=2)
-    assert sum(n_images) == 60
+    assert sum(batches_run) == 60
 
 
 def test_fine_tuned_candidates_share_folds_and_budget(few):

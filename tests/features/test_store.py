@@ -12,7 +12,6 @@ import pytest
 
 from sktransfer import DeepFeatureTransformer
 from sktransfer.exceptions import CacheError, CacheWarning
-from sktransfer.features.engine import Engine
 from sktransfer.features.folder_store import FolderStore
 from sktransfer.features.store import MemoryStore, Record, content_key, open_store
 
@@ -230,26 +229,13 @@ def test_two_processes_on_one_folder_one_killed_again_and_again_lose_and_mix_not
 # --- through the transformer ---------------------------------------------------------------------
 
 
-@pytest.fixture
-def n_forward(monkeypatch):
-    """Count the images that go through networks."""
-    seen, run = [], Engine.run
-
-    def counted(self, pixels, preprocessing):
-        seen.append(len(pixels))
-        return run(self, pixels, preprocessing)
-
-    monkeypatch.setattr(Engine, "run", counted)
-    return lambda: sum(seen)
-
-
 @pytest.fixture(params=["memory", "folder"])
 def cache(request, tmp_path):
     return "memory" if request.param == "memory" else str(tmp_path / "store")
 
 
 def test_a_search_over_layers_and_poolings_sends_each_image_through_the_network_once(
-    cache, digits, n_forward
+    cache, digits, batches_run
 ):
     from sklearn.model_selection import GridSearchCV
     from sklearn.pipeline import Pipeline
@@ -268,25 +254,25 @@ def test_a_search_over_layers_and_poolings_sends_each_image_through_the_network_
         "features__pooling": ["avg", "max", "avgmax"],
     }
     GridSearchCV(pipeline, grid, cv=3).fit(X, y)
-    assert n_forward() == 60
+    assert sum(batches_run) == 60
 
 
-def test_the_same_image_twice_in_a_batch_is_computed_once(cache, digits, n_forward):
+def test_the_same_image_twice_in_a_batch_is_computed_once(cache, digits, batches_run):
     features = DeepFeatureTransformer("tiny", cache=cache).fit(digits.X)
     features.clear_cache()
     features.transform(digits.X[200:201])
-    before = n_forward()
+    before = sum(batches_run)
     found = features.transform(digits.X[[201, 202, 201, 202, 201, 200]])
-    assert n_forward() - before == 2
+    assert sum(batches_run) - before == 2
     np.testing.assert_array_equal(found[[0, 1]], found[[2, 3]])
 
 
-def test_without_a_cache_nothing_is_kept(digits, n_forward):
+def test_without_a_cache_nothing_is_kept(digits, batches_run):
     features = DeepFeatureTransformer("tiny", cache=None).fit(digits.X)
     features.transform(digits.X[:3])
-    before = n_forward()
+    before = sum(batches_run)
     features.transform(digits.X[:3])
-    assert n_forward() - before == 3
+    assert sum(batches_run) - before == 3
     assert features.cache_info() == (0, 0, 0, 0.0)
     features.clear_cache()
 

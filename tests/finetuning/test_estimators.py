@@ -21,7 +21,6 @@ from sktransfer import (
     FineTuneRegressor,
 )
 from sktransfer.exceptions import ImageDecodeError, ImageWarning, TrainingError
-from sktransfer.features.store import open_store
 
 QUICK = {"image_size": 32, "precision": "float32", "random_state": 0}
 
@@ -100,18 +99,13 @@ def test_two_fits_with_one_seed_are_equal_and_torch_keeps_its_random_numbers(dig
     assert not np.array_equal(first, other)
 
 
-def test_frozen_stages_run_once_an_image_over_folds_and_candidates(digits, monkeypatch):
-    from sktransfer.features.engine import Engine
-
-    seen, run = [], Engine.run
-    monkeypatch.setattr(
-        Engine, "run", lambda self, pixels, p: (seen.append(len(pixels)), run(self, pixels, p))[1]
-    )
-    open_store("memory").clear()
+def test_frozen_stages_run_once_an_image_over_folds_and_candidates(
+    digits, batches_run, empty_memory
+):
     grid = {"lr": [1e-3, 1e-2], "strategy": ["frozen"]}
     X, y = digits.X[400:430], digits.y[400:430] % 2
     GridSearchCV(_classifier(max_epochs=2), grid, cv=2).fit(X, y)
-    assert sum(seen) == 30
+    assert sum(batches_run) == 30
 
 
 @pytest.mark.parametrize("strategy", ["frozen", "partial"])

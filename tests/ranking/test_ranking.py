@@ -9,7 +9,6 @@ from torch import nn
 from sktransfer import DeepFeatureTransformer, rank_backbones
 from sktransfer.backbones.tiny import tiny
 from sktransfer.exceptions import NoClassifierError, UnknownBackboneError, WeightsMismatchError
-from sktransfer.features.engine import Engine
 from sktransfer.preprocessing import Preprocessing
 from sktransfer.ranking import RANKING_METHODS, leep, logme
 
@@ -29,20 +28,6 @@ def textures():
     ]
     noise = rng.normal(0, 0.8, (80, 32, 32))
     return np.clip(127 + 50 * (np.stack(waves) + noise), 0, 255).astype(np.uint8), y
-
-
-@pytest.fixture
-def counted(monkeypatch):
-    """Count images that reach a network."""
-    sizes = []
-    run = Engine.run
-
-    def counting(self, pixels, preprocessing):
-        sizes.append(len(pixels))
-        return run(self, pixels, preprocessing)
-
-    monkeypatch.setattr(Engine, "run", counting)
-    return sizes
 
 
 def _with_classifier(*ends):
@@ -87,14 +72,14 @@ def test_a_network_is_described_without_its_classifier(textures):
     assert (table["seconds"] >= table["score_seconds"]).all()
 
 
-def test_a_second_method_asks_the_store_and_not_the_network(textures, counted):
+def test_a_second_method_asks_the_store_and_not_the_network(textures, batches_run):
     X, y = textures
     X = X // 2 + 7  # images that no other test has put into the store
     rank_backbones(X, y, backbones=["tiny"])
-    assert sum(counted) == len(X)
+    assert sum(batches_run) == len(X)
     for method in WITHOUT_A_CLASSIFIER:
         rank_backbones(X, y, backbones=["tiny"], method=method, layers=-2, pooling="max")
-    assert sum(counted) == len(X)
+    assert sum(batches_run) == len(X)
 
 
 def test_paths_and_named_labels_are_possible(textures, tmp_path):

@@ -156,20 +156,15 @@ def test_a_clone_gives_the_same_and_so_does_a_pickle(fitted, data):
     assert np.array_equal(back.predict_proba(data.X[24:26]), expected)
 
 
-def test_frozen_maps_run_once_for_all_heads(data, monkeypatch):
-    from sktransfer.features.engine import Engine
-
-    calls = []
-    run = Engine.run
-    monkeypatch.setattr(Engine, "run", lambda self, *args: calls.append(1) or run(self, *args))
+def test_frozen_maps_run_once_for_all_heads(data, batches_run):
     X = data.X[:8] // 2
     model = _model(head="fpn").fit(X, data.y[:8])
     assert model.trunk_ == "maps"
-    n_calls = len(calls)
+    n_calls = len(batches_run)
     assert n_calls
     clone(model).set_params(head="unet", lr=1e-2).fit(X, data.y[:8])
     clone(model).set_params(loss="ce").fit(X, data.y[:8])
-    assert len(calls) <= 2 * n_calls  # unet takes one finer map
+    assert len(batches_run) <= 2 * n_calls  # unet takes one finer map
 
 
 @pytest.mark.parametrize("strategy", ["partial", "full", "scratch"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sktransfer.identity import identity_of
+from sktransfer.identity import identity_of, new_token, reads_environment
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,7 +27,8 @@ def architecture_of(module: nn.Module, spec: BackboneSpec | None = None) -> str:
     Returns
     -------
     str
-        32 hexadecimal digits, see :func:`~sktransfer.identity.identity_of`.
+        32 hexadecimal digits, see :func:`~sktransfer.identity.identity_of`; another text each time if it may
+        depend on a file or a variable of the environment.
 
     Examples
     --------
@@ -37,4 +38,6 @@ def architecture_of(module: nn.Module, spec: BackboneSpec | None = None) -> str:
     False
     """
     leave_out = None if spec is None else spec.is_head
-    return identity_of(module, leave_out=leave_out, trusts_versions=True).digest
+    identity = identity_of(module, leave_out=leave_out, trusts_versions=True)
+    # What lies outside may have changed since the last time.
+    return new_token() if reads_environment(identity.names) else identity.digest

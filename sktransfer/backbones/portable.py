@@ -73,5 +73,6 @@ def weights_from_bytes(
         return finished(module, spec, weights, WeightsSource(preprocessing=preprocessing))
 
     return shared(
-        ("bytes", spec.identity, xxhash.xxh3_128_hexdigest(data), weights, preprocessing), load
+        ("bytes", spec.identity.digest, xxhash.xxh3_128_hexdigest(data), weights, preprocessing),
+        load,
     )

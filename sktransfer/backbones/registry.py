@@ -14,7 +14,7 @@ from sktransfer.backbones import small_networks, tiny
 from sktransfer.backbones.spec import BackboneSpec, Stage, WeightsSource
 from sktransfer.exceptions import UnknownBackboneError
 from sktransfer.forks import ForkSafeLock
-from sktransfer.identity import identity_of
+from sktransfer.identity import identity_of, reads_files
 from sktransfer.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -195,23 +195,32 @@ def _spec_of_builder(builder: Callable[[], nn.Module]) -> BackboneSpec:
     """Build once, always with the same random numbers, so that one builder is one network."""
     from sktransfer.backbones.user_modules import spec_of_module
 
-    identity = identity_of(builder).digest
+    identity = identity_of(builder)
+    key = identity.digest
     with _lock:
-        if identity not in _built:
-            with torch.random.fork_rng(devices=[]):
-                torch.default_generator.manual_seed(0)
-                module = builder()
+        module = _built_by(builder) if reads_files(identity.names) or key not in _built else None
+        if module is not None and reads_files(identity.names):  # which may hold something else now
+            key += identity_of(module).digest
+        if module is not None and key not in _built:
             name = getattr(builder, "__name__", type(module).__name__)
-            if not isinstance(module, nn.Module):
-                raise TypeError(
-                    f"backbone={name} returned a {type(module).__name__}. It must return an "
-                    "nn.Module when it is called without arguments."
-                )
-            _built[identity] = (builder, spec_of_module(module, name))
+            _built[key] = (builder, spec_of_module(module, name))
             while len(_built) > _MAX_BUILT:
                 _built.popitem(last=False)
-        _built.move_to_end(identity)
-        return _built[identity][1]
+        _built.move_to_end(key)
+        return _built[key][1]
+
+
+def _built_by(builder: Callable[[], nn.Module]) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        module: object = builder()
+    if not isinstance(module, nn.Module):
+        name = getattr(builder, "__name__", type(module).__name__)
+        raise TypeError(
+            f"backbone={name} returned a {type(module).__name__}. It must return an "
+            "nn.Module when it is called without arguments."
+        )
+    return module
 
 
 def _registered() -> list[str]:

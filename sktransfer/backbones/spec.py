@@ -11,7 +11,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from sktransfer.backbones.tracing import trace
-from sktransfer.identity import identity_of
+from sktransfer.identity import Identity, identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -149,9 +149,9 @@ class BackboneSpec:
         return tuple(channels[end] for end in ends)
 
     @property
-    def identity(self) -> str:
-        """Digest of what it says and of what its functions do now, see `sktransfer.identity`."""
-        return identity_of(tuple(getattr(self, part.name) for part in fields(self))).digest
+    def identity(self) -> Identity:
+        """Identity of what it says and of what its functions do now."""
+        return identity_of(tuple(getattr(self, part.name) for part in fields(self)))
 
     def is_head(self, key: str) -> bool:
         """Tell whether a name of a parameter or buffer belongs to the classifier or another head.

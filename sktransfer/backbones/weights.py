@@ -12,6 +12,7 @@ import xxhash
 from sklearn.utils import check_random_state
 from torch import Tensor, nn
 
+from sktransfer.backbones.architecture import architecture_of
 from sktransfer.backbones.registry import (
     BackboneSpec,
     WeightsSource,
@@ -30,7 +31,7 @@ from sktransfer.backbones.weight_files import (
 from sktransfer.backbones.weight_values import refuse_non_finite
 from sktransfer.exceptions import WeightsError, WeightsMismatchError, WeightsNotFoundError
 from sktransfer.forks import ForkSafeLock
-from sktransfer.identity import identity_of
+from sktransfer.identity import identity_of, reads_files
 from sktransfer.torch_internals import reset_of
 
 if TYPE_CHECKING:
@@ -175,7 +176,8 @@ def _load(backbone: Any, weights: Any, random_state: Any) -> LoadedBackbone:
             "or 'random'."
         )
     if isinstance(backbone, nn.Module):
-        refuse_unusable(unwrapped(backbone), type(backbone).__name__)
+        backbone = unwrapped(backbone)
+        refuse_unusable(backbone, type(backbone).__name__)
     # A module, and what a spec builds, can change between two calls.
     identity = identity_of(backbone).digest if isinstance(backbone, nn.Module) else None
     if identity is not None and weights == "default":
@@ -183,10 +185,12 @@ def _load(backbone: Any, weights: Any, random_state: Any) -> LoadedBackbone:
             (identity, "default"), lambda: _from_source(get_backbone(backbone), "default")
         )
     spec = get_backbone(backbone)
-    identity = identity or spec.identity
+    identity = identity or spec.identity.digest
     if weights == "random":
         seed = int(check_random_state(random_state).randint(2**31 - 1))
-        return shared((identity, "random", seed), lambda: random_backbone(spec, seed))
+        return _shared_as_made(
+            (identity, "random", seed), spec, spec.build, lambda: random_backbone(spec, seed)
+        )
     name = _name_of(spec, weights)
     if name is None:
         path = Path(weights).expanduser()
@@ -194,7 +198,9 @@ def _load(backbone: Any, weights: Any, random_state: Any) -> LoadedBackbone:
         return _from_file(spec, source, path, str(weights), identity)
     source = spec.weights[name]
     if source.load is not None:
-        return shared((identity, name), lambda: _from_source(spec, name))
+        return _shared_as_made(
+            (identity, name), spec, source.load, lambda: _from_source(spec, name)
+        )
     path = source.file or download(spec.name, name, source.url)
     return _from_file(spec, source, path, name, identity)
 
@@ -207,6 +213,20 @@ def shared(key: Hashable, load: Callable[[], LoadedBackbone]) -> LoadedBackbone:
             _loaded.popitem(last=False)
     _loaded.move_to_end(key)
     return _loaded[key]
+
+
+def _shared_as_made(
+    key: tuple[Hashable, ...],
+    spec: BackboneSpec,
+    function: Callable[[], nn.Module],
+    load: Callable[[], LoadedBackbone],
+) -> LoadedBackbone:
+    """Share what a spec's function makes, by what that is if the function may read a file."""
+    names = identity_of(function).names if spec.build_is_random else frozenset[str]()
+    if not reads_files(names):
+        return shared(key, load)
+    loaded = load()
+    return shared((*key, architecture_of(loaded.module)), lambda: loaded)
 
 
 def _name_of(spec: BackboneSpec, weights: str | os.PathLike[str]) -> str | None:
@@ -301,7 +321,9 @@ def _from_file(
         stat.st_mtime_ns,
         stat.st_size,
     )
-    return shared(key, lambda: _read(spec, source, path, name))
+    return _shared_as_made(
+        key, spec, source.build or spec.build, lambda: _read(spec, source, path, name)
+    )
 
 
 def _read(spec: BackboneSpec, source: WeightsSource, path: Path, name: str) -> LoadedBackbone:

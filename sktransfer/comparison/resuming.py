@@ -190,7 +190,7 @@ def _is_kept_by_clone(estimator: BaseEstimator) -> bool:
 def _identity_of_name(backbone: object) -> str:
     """Return the identity of the network that a name stands for, which may have been registered."""
     try:
-        return get_backbone(backbone).identity if isinstance(backbone, str) else ""
+        return get_backbone(backbone).identity.digest if isinstance(backbone, str) else ""
     except (SkTransferError, ImportError):  # then fitting fails, and says why
         return ""
 

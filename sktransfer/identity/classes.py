@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from types import FunctionType
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING
 
 from sktransfer.identity.packages import package_of_class, package_of_file
@@ -33,6 +33,7 @@ _CALLED = frozenset(
     {"forward", "forward_features", "forward_head"}
 )  # without being named by a user's code
 _METHODS = (FunctionType, staticmethod, classmethod, property, functools.cached_property)
+_CALLABLES = (BuiltinFunctionType, MethodType, functools.partial)
 _CONSTANTS = (int, float, str, bool, bytes, type(None))
 
 
@@ -81,17 +82,23 @@ def _members(cls: type) -> list[tuple[str, object]]:
     package = package_of_class(cls)
     if package:
         members = [
-            (name, value) for name, value in members
-            if (type(value) in _CONSTANTS and not name.startswith("__")) or _is_patch(cls, value)
-        ]  # fmt: skip
+            (name, value)
+            for name, value in members
+            if (type(value) in _CONSTANTS and not name.startswith("__"))
+            or _is_patch(cls, name, value)
+        ]
     return sorted(members, key=lambda member: member[0])
 
 
-def _is_patch(cls: type, value: object) -> bool:
+def _is_patch(cls: type, name: str, value: object) -> bool:
+    """Tell what somebody has put into a class of a package from what the package has defined there."""
+    if isinstance(value, _CALLABLES):
+        return not name.startswith("__")
     function = getattr(value, "__func__", getattr(value, "fget", value))
     if not isinstance(function, FunctionType):
         return False
     filename = function.__code__.co_filename
     if filename.startswith("<"):  # made while the program runs, by the class's own package or not
         return function.__module__.partition(".")[0] != cls.__module__.partition(".")[0]
-    return package_of_file(filename) is None
+    own_name = function.__qualname__.startswith(f"{cls.__qualname__}.")
+    return package_of_file(filename) is None or not own_name

@@ -14,7 +14,16 @@ __all__ = ["CodeFacts", "facts_of"]
 _GLOBAL = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"})
 _TEXT = frozenset({"eval", "exec", "compile", "globals", "locals", "__import__", "import_module"})
 _BY_NAME = frozenset(
-    {"getattr", "vars", "dir", "attrgetter", "methodcaller", "__dict__", "__getattribute__"}
+    {
+        "getattr",
+        "vars",
+        "dir",
+        "attrgetter",
+        "methodcaller",
+        "getmembers",
+        "__dict__",
+        "__getattribute__",
+    }
 )
 
 _known: dict[int, tuple[weakref.ref[CodeType], CodeFacts]] = {}

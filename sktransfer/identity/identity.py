@@ -28,10 +28,14 @@ class Identity(NamedTuple):
     hidden : str
         The first thing in the object whose content cannot be read, in words; "" if there is none. Then
         the digest is the same in every process; otherwise it is of this object and this process only.
+    names : frozenset of str
+        Names of globals and attributes that its code uses, and texts that it holds: they tell whether it
+        may depend on something outside, such as a file.
     """
 
     digest: str
     hidden: str
+    names: frozenset[str] = frozenset()
 
 
 def identity_of(
@@ -89,5 +93,5 @@ def identity_of(
     except (RecursionError, TooLargeError):
         return Identity(new_token(), f"a {type(value).__name__} of too many parts")
     if walk.has_own_code:  # whose bytes are those of this version
-        walk.put(platform.python_implementation(), platform.python_version())
-    return Identity(walk.digest(), walk.hidden)
+        walk.put(platform.python_implementation(), ".".join(platform.python_version_tuple()[:2]))
+    return Identity(walk.digest(), walk.hidden, frozenset(walk.names))

@@ -62,10 +62,7 @@ def visit_network(walk: Walk, module: nn.Module, path: str | None = None) -> Non
     for kind in _HOOKS:
         _visit_hooks(walk, own, kind)
     left = _LEFT_OUT | _GRAPH if isinstance(module, fx.GraphModule) else _LEFT_OUT
-    rest = sorted(name for name in own if name not in left)
-    walk.put("attributes", *rest)
-    for name in rest:
-        walk.visit(own[name])
+    walk.visit_attributes({name: value for name, value in own.items() if name not in left})
     for name, child in own["_modules"].items():
         walk.put("module", name)
         if child is None:
@@ -83,7 +80,9 @@ def _counts(walk: Walk, module: nn.Module, path: str | None, name: str) -> bool:
 
 def _visit_hooks(walk: Walk, attributes: Mapping[str, Any], kind: str) -> None:
     """Write down hooks in their order; the numbers that torch gives them count all of a process."""
+    if not attributes.get(kind):
+        return
     marks = [name for name in sorted(attributes) if name.startswith(f"{kind}_")]
-    for number, hook in attributes.get(kind, {}).items():
+    for number, hook in attributes[kind].items():
         walk.put("hook", kind, *(mark for mark in marks if number in attributes[mark]))
         walk.visit(hook)

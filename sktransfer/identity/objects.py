@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sktransfer.identity.walk import Walk
 
-__all__ = ["attributes_of", "visit_object"]
+__all__ = ["attributes_of", "visit_object", "visit_reduced"]
 
 _HEAP_TYPE = 1 << 9  # CPython's flag of classes that are not built in
 _VALUES = (int, float, complex, str, bytes)
@@ -36,9 +36,9 @@ def visit_object(walk: Walk, value: object) -> None:
     elif isinstance(value, set | frozenset):
         walk.visit_unordered("members", value)
     if _is_readable(value):
-        walk.visit_all("attributes", attributes_of(value).items())
+        walk.visit_attributes(attributes_of(value))
     else:
-        _visit_reduced(walk, value)
+        visit_reduced(walk, value)
 
 
 def attributes_of(value: object) -> dict[str, object]:
@@ -76,7 +76,7 @@ def _is_of_python(cls: type) -> bool:
     )
 
 
-def _visit_reduced(walk: Walk, value: object) -> None:
+def visit_reduced(walk: Walk, value: object) -> None:
     """Write down what a pickle would hold."""
     try:
         reducer = copyreg.dispatch_table.get(type(value))

@@ -6,18 +6,25 @@ import importlib.metadata
 import platform
 import sys
 import sysconfig
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import xxhash
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import ModuleType
 
 __all__ = ["package_of_class", "package_of_file", "package_of_module"]
 
-_PYTHON = f"python {platform.python_version()}"
+_PYTHON = "python {}.{}".format(*platform.python_version_tuple())
 _STDLIB = sysconfig.get_path("stdlib").replace("\\", "/") + "/"
 _THIS = str(Path(__file__).resolve().parents[1]).replace("\\", "/") + "/"
+# Packages whose versions are raised whenever they change; others may be a colleague's, installed anew.
+_RELEASED = frozenset({
+    "sktransfer", "torch", "torchvision", "timm", "skorch", "sklearn", "numpy", "scipy", "pandas", "PIL", "joblib",
+})  # fmt: skip
 _HEAP_TYPE = 1 << 9  # CPython's flag of classes that were made while the program runs
 
 
@@ -76,11 +83,21 @@ def package_of_class(cls: type) -> str | None:
 
 
 def _with_version(top: str, path: str) -> str:
-    version = getattr(sys.modules.get(top), "__version__", None)
-    if not isinstance(version, str):
-        try:
-            version = importlib.metadata.version(top)
-        except importlib.metadata.PackageNotFoundError:
-            file = Path(path)
-            version = str(file.stat().st_mtime_ns) if file.exists() else ""
-    return f"{top} {version}"
+    version = getattr(sys.modules.get(top), "__version__", "")
+    return f"{top} {version}" if top in _RELEASED else f"{top} {version} {_contents(top, path)}"
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    return importlib.metadata.packages_distributions()
+
+
+@lru_cache(256)
+def _contents(top: str, path: str) -> str:
+    """Tell apart two installations of a package by what its installer has noted of all of its files."""
+    for distribution in _distributions().get(top, ()):
+        noted = importlib.metadata.distribution(distribution).read_text("RECORD")
+        if noted:
+            return xxhash.xxh3_128_hexdigest(noted.encode())
+    file = Path(path)
+    return xxhash.xxh3_128_hexdigest(file.read_bytes()) if file.is_file() else ""

@@ -22,24 +22,23 @@ _known: dict[int, tuple[weakref.ref[Tensor], tuple[int, int, str], str]] = {}
 
 def content_of(tensor: Tensor) -> str | None:
     """Digest the type, shape and values of a tensor; None if they cannot be read."""
-    if (
-        tensor.layout != torch.strided
-        or tensor.is_quantized
-        or type(tensor).__module__.startswith("torch.distributed")
-    ):
+    if tensor.layout != torch.strided or tensor.is_quantized:
         return None
     kind = f"{tensor.dtype} {tuple(tensor.shape)}"
     if tensor.is_meta:
         return f"{kind} without values"
-    with torch.no_grad():
-        flat = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous().reshape(-1)
-        values = flat.view(torch.uint8).numpy()
+    try:
+        with torch.no_grad():
+            flat = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous().reshape(-1)
+            values = flat.view(torch.uint8).numpy()
+    except (RuntimeError, TypeError, ValueError):  # of a kind of tensor that has no such values
+        return None
     return f"{kind} {xxhash.xxh3_128_hexdigest(values.data)}"
 
 
 def known_content_of(tensor: Tensor) -> str | None:
     """Return what `content_of` returned, unless torch has counted a change since then."""
-    if tensor.is_inference():
+    if tensor.is_inference() or tensor.layout != torch.strided:
         return content_of(tensor)
     state = (
         version_of(tensor),

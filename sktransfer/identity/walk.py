@@ -15,6 +15,7 @@ from types import (
     CodeType,
     FunctionType,
     GetSetDescriptorType,
+    MappingProxyType,
     MemberDescriptorType,
     MethodDescriptorType,
     MethodType,
@@ -83,10 +84,10 @@ class Walk:
         self._seen: dict[tuple[int, str], int] = {}
         self._alive: list[object] = []  # so that no address is used twice
         self._n_visits = 0
+        self.names: set[str] = set()
+        self._any_name = False
         # Methods of networks that count only if some code names them.
         self._waiting: list[tuple[int, str, object]] = []
-        self._names: set[str] = set()
-        self._any_name = False
 
     def put(self, *texts: str) -> None:
         """Write down texts, so that no other texts look the same."""
@@ -121,8 +122,8 @@ class Walk:
         kind = type(value)
         if kind in _PLAIN:
             self.put(kind.__name__, repr(value))
-            if kind is str:
-                self._names.add(value)  # type: ignore[arg-type] # it may name a method
+            if kind is str:  # it may name a method
+                self.names.update({str(value), *str(value).split(".")})
             return
         self._n_visits += 1
         if self._n_visits > _MOST:
@@ -139,10 +140,21 @@ class Walk:
         self.put(tag, str(len(values)))
         if all(type(value) in _PLAIN for value in values):
             self.put(repr(values))
-            self._names.update(value for value in values if type(value) is str)
+            for value in values:
+                if type(value) is str:
+                    self.names.update({value, *value.split(".")})
             return
         for value in values:
             self.visit(value)
+
+    def visit_attributes(self, attributes: dict[str, object]) -> None:
+        """Write down values by their names; what is plain, as most are, at once."""
+        plain = {name: value for name, value in attributes.items() if _is_plain(value)}
+        self.put("attributes", str(len(attributes)), repr(sorted(plain.items())))
+        self.names.update(value for value in plain.values() if type(value) is str)
+        for name in sorted(attributes.keys() - plain.keys()):
+            self.put(name)
+            self.visit(attributes[name])
 
     def visit_unordered(self, tag: str, values: Iterable[object]) -> None:
         """Write down values in an order that does not depend on the process."""
@@ -156,7 +168,7 @@ class Walk:
             self.hidden = self.hidden or part.hidden
             self.has_own_code |= part.has_own_code
             self._n_visits = part._n_visits
-            self._names |= part._names
+            self.names |= part.names
             self._any_name |= part._any_name
         self.put(tag, *sorted(digests))
 
@@ -168,7 +180,7 @@ class Walk:
         elif (content := self._content(tensor)) is not None:
             self.put(content)
         else:
-            self.hide(tensor)
+            objects.visit_reduced(self, tensor)
         if type(tensor) not in (torch.Tensor, nn.Parameter):
             classes.visit_class(self, type(tensor))
         if vars(tensor):
@@ -179,7 +191,7 @@ class Walk:
         facts = facts_of(code)
         self.put(facts.digest)
         self.has_own_code = True
-        self._names |= facts.names
+        self.names |= facts.names
         self._any_name |= facts.takes_any_name
         return facts
 
@@ -194,7 +206,7 @@ class Walk:
     def finish(self) -> None:
         """Write down the methods that some code may call."""
         while True:
-            named = [w for w in self._waiting if self._any_name or w[1] in self._names]
+            named = [w for w in self._waiting if self._any_name or w[1] in self.names]
             if not named:
                 return
             taken = {(owner, name) for owner, name, _ in named}
@@ -202,6 +214,12 @@ class Walk:
             for owner, name, method in named:
                 self.put("method", str(owner), name)
                 self.visit(method)
+
+
+def _is_plain(value: object) -> bool:
+    return type(value) in _PLAIN or (
+        type(value) is tuple and all(type(item) in _PLAIN for item in value)
+    )
 
 
 def _visit_array(walk: Walk, array: NDArray[Any]) -> None:
@@ -301,4 +319,5 @@ _VISITS: tuple[tuple[type | tuple[type, ...], Callable[..., None]], ...] = (
     (logging.Logger, _put_text("logger", lambda logger: str(getattr(logger, "name", "")))),
     (_LOCKS, _put_text("lock", lambda _: "")),
     (re.Pattern, _visit_pattern),
+    (MappingProxyType, lambda walk, proxy: walk.visit(dict(proxy))),
 )

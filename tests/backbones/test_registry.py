@@ -1,3 +1,4 @@
+import os
 import re
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ from torch import nn
 from sktransfer import BackboneSpec, list_backbones, register_backbone
 from sktransfer.backbones import get_backbone, load_backbone, small_networks
 from sktransfer.backbones.architecture import architecture_of
+from sktransfer.backbones.spec import WeightsSource
 from sktransfer.exceptions import UnknownBackboneError
 
 # One network of each family, with the widths of its stages from the papers' tables.
@@ -138,3 +140,57 @@ def test_architectures_differ_by_settings_and_by_code():
     }
     assert len(digests) == 5
     assert architecture_of(_Plus()) == architecture_of(_Plus())
+
+
+def test_a_builder_whose_closure_has_changed_is_another_network():
+    width = 4
+
+    def build():
+        return nn.Sequential(nn.Conv2d(3, width, 3), nn.ReLU(), nn.Conv2d(width, 8, 3))
+
+    before = load_backbone(build)
+    assert load_backbone(build) is before
+    width = 5
+    assert load_backbone(build).spec.widths == (5, 8)
+
+
+def test_a_builder_that_loads_a_file_is_asked_again(tmp_path):
+    def build():
+        network = _builder()
+        network.load_state_dict(torch.load(tmp_path / "own.pth", weights_only=True))
+        return network
+
+    def save(value):
+        state = {key: torch.full_like(t, value) for key, t in _builder().state_dict().items()}
+        torch.save(state, tmp_path / "own.pth")
+
+    save(1)
+    before = load_backbone(build)
+    assert load_backbone(build) is before
+    save(2)
+    assert load_backbone(build).digest != before.digest
+
+
+def test_a_registered_spec_that_loads_a_file_is_asked_again(tmp_path):
+    spec = replace(
+        get_backbone(_builder),
+        build=_builder,
+        build_is_random=True,
+        weights={
+            "own": WeightsSource(load=lambda: torch.load(tmp_path / "own.pt", weights_only=False))
+        },
+    )
+    torch.save(_builder(), tmp_path / "own.pt")
+    before = load_backbone(spec)
+    assert load_backbone(spec) is before
+    torch.save(_builder(), tmp_path / "own.pt")
+    assert load_backbone(spec).digest != before.digest
+
+
+def test_a_network_that_reads_the_environment_is_never_the_same():
+    class Reading(nn.Module):
+        def forward(self, x):
+            return x * float(os.environ.get("OWN_FACTOR", 1))
+
+    network = Reading()
+    assert architecture_of(network) != architecture_of(network)

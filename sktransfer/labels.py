@@ -138,7 +138,11 @@ def check_labelled_features(
 
 
 def stratified_folds(
-    cv: int, codes: NDArray[np.intp], classes: NDArray[Any] | None = None, *, random_state: Any = 0
+    cv: int,
+    codes: NDArray[np.intp],
+    classes: NDArray[np.generic] | None = None,
+    *,
+    random_state: object = 0,
 ) -> StratifiedKFold:
     """Make shuffled, stratified folds, each of which has images of every class.
 

@@ -129,7 +129,7 @@ class AdaptationHead(nn.Module):
         return scores
 
 
-def check_domain_head(domain_head: Any) -> tuple[int, ...] | Callable[[int, int], nn.Module]:
+def check_domain_head(domain_head: object) -> tuple[int, ...] | Callable[[int, int], nn.Module]:
     """Refuse what is neither widths of hidden layers nor callable.
 
     Raises

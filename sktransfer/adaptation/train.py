@@ -77,7 +77,7 @@ class Outcome:
     source_statistics: dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
     source_preprocessing: Preprocessing | None
     net: AdaptationNet
-    history: list[dict[str, Any]]
+    history: list[dict[str, object]]
 
 
 def adapt(

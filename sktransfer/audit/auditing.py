@@ -178,7 +178,7 @@ def audit_images(
     return audit
 
 
-def _unjudged(n: int) -> dict[str, NDArray[Any]]:
+def _unjudged(n: int) -> dict[str, NDArray[np.generic]]:
     return {
         "suspect_label": np.zeros(n, bool),
         "suggested_label": np.full(n, None, object),
@@ -191,11 +191,11 @@ def _judged(
     features: NDArray[np.float32],
     good: NDArray[np.intp],
     codes: NDArray[np.intp],
-    classes: NDArray[Any],
+    classes: NDArray[np.generic],
     groups: NDArray[np.intp],
     cv: int,
     random_state: int | None,
-) -> tuple[dict[str, NDArray[Any]], float]:
+) -> tuple[dict[str, NDArray[np.generic]], float]:
     """Fill the columns about labels, of images that can be read, and tell the accuracy."""
     columns = _unjudged(len(codes))
     probabilities = np.full((len(codes), len(classes)), np.nan)

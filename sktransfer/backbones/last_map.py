@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 # The name of a function of one tensor, which can be pickled, and its other arguments.
-_Activation: TypeAlias = tuple[str, tuple[Any, ...], dict[str, Any]]
+_Activation: TypeAlias = tuple[str, tuple[Any, ...], dict[str, object]]
 
 NAME = "last_map"
 _HOMES = (nn.functional, torch, Tensor)  # of functions, in the order in which they are looked for
@@ -222,7 +222,7 @@ def _insert_call(graph: fx.Graph, name: str) -> None:
 
 
 def _hand_input(
-    new: nn.Module, place: int, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    new: nn.Module, place: int, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, object]
 ) -> None:
     new(leaves((args, kwargs))[place])
 
@@ -311,7 +311,7 @@ def _new_places(seen: Recording, key: Key, module: nn.Module) -> Iterator[Place]
 
 
 def _is_activation(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, object]
 ) -> bool:
     plain = bool(args) and isinstance(args[0], Tensor) and not leaves((args[1:], kwargs))
     return plain and function is not no_function and _name(function) in _ACTIVATIONS

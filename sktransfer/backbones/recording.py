@@ -42,7 +42,7 @@ class Step:
 
     function: Callable[..., Any]
     args: tuple[Any, ...]
-    kwargs: dict[str, Any]
+    kwargs: dict[str, object]
     inputs: tuple[Key, ...]
 
 
@@ -208,7 +208,7 @@ def _watched(module: nn.Module, seen: Recording) -> Iterator[None]:
 
 
 def _enter(path: str, seen: Recording, entered: list[_Entered]) -> Callable[..., None]:
-    def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, object]) -> None:
         keys = [_key(tensor) for tensor in leaves((args, kwargs))]
         alone = len(args) == 1 and not kwargs and isinstance(args[0], Tensor)
         _cross(seen, keys, path, "input", alone)

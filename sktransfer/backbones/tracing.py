@@ -68,7 +68,7 @@ def trace(module: nn.Module, paths: Iterable[str], size: int) -> list[Run]:
     chained: dict[str, bool] = {}
 
     def watch(path: str, watched: nn.Module) -> list[Any]:
-        def enter(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        def enter(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, object]) -> None:
             tensor, version = last[0]
             alone = len(args) == 1 and not kwargs
             # An in-place operation between two modules keeps the tensor but not its version.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import nn
@@ -33,7 +33,7 @@ __all__ = ["spec_of_module"]
 
 _Result = TypeVar("_Result")
 
-_IMAGENET: dict[str, Any] = {
+_IMAGENET: dict[str, object] = {
     "input_size": (3, 224, 224),
     "mean": (0.485, 0.456, 0.406),
     "std": (0.229, 0.224, 0.225),

@@ -98,7 +98,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """
     try:
         if path.suffix == ".safetensors":
-            content: Any = load_file(path, device="cpu")
+            content: object = load_file(path, device="cpu")
         else:
             with warnings.catch_warnings():  # torch remarks on odd protocols before it refuses them
                 warnings.simplefilter("ignore", UserWarning)

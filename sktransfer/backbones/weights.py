@@ -85,7 +85,7 @@ def load_backbone(
     backbone: str | nn.Module | Callable[[], nn.Module] | BackboneSpec,
     weights: str | os.PathLike[str] = "default",
     *,
-    random_state: Any = None,
+    random_state: object = None,
     expected_digest: str | None = None,
 ) -> LoadedBackbone:
     """Build a network and load its weights.

@@ -196,7 +196,7 @@ def scored_on(options: argparse.Namespace) -> str:
     return f", on the images in {options.target}" if options.score_target else ""
 
 
-def save_model(model: Any, file: Path) -> None:
+def save_model(model: object, file: Path) -> None:
     """Save a fitted model; an interruption leaves the file that was there."""
     import joblib
 
@@ -206,7 +206,7 @@ def save_model(model: Any, file: Path) -> None:
 
 def _save_and_predict(
     comparison: StrategyComparison, images: Images, out: Path
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     import joblib
     import numpy as np
 
@@ -229,7 +229,7 @@ fit, predict: seconds a fold, as if no feature had been kept; search: seconds of
 def _as_text(
     comparison: StrategyComparison,
     images: Images,
-    predictions: list[dict[str, Any]],
+    predictions: list[dict[str, object]],
     options: argparse.Namespace,
 ) -> str:
     test = "of the difference from the best, by a t-test corrected for folds that overlap."
@@ -279,7 +279,9 @@ def _shown(results: pd.DataFrame) -> list[dict[str, str]]:
 
 
 def _as_json(
-    comparison: StrategyComparison, predictions: list[dict[str, Any]], options: argparse.Namespace
+    comparison: StrategyComparison,
+    predictions: list[dict[str, object]],
+    options: argparse.Namespace,
 ) -> str:
     return as_json(
         {

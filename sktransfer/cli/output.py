@@ -66,7 +66,7 @@ def as_table(rows: Sequence[Mapping[str, str]], left: Sequence[str] = ()) -> str
     )
 
 
-def as_json(content: Any) -> str:
+def as_json(content: object) -> str:
     """Put a result in JSON; what is not a number becomes null, which NaN is not in JSON."""
     return json.dumps(_plain(content), indent=2, allow_nan=False)
 

@@ -98,7 +98,7 @@ def _predict(model: Any, paths: list[str]) -> list[dict[str, Any]]:
     return rows
 
 
-def _as_csv(rows: list[dict[str, Any]]) -> str:
+def _as_csv(rows: list[dict[str, object]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()

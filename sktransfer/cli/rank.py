@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> None:
         print_result(as_table(_shown(table), left=("backbone",)))
 
 
-def _entries(options: argparse.Namespace) -> dict[str, Any]:
+def _entries(options: argparse.Namespace) -> dict[str, object]:
     from sktransfer import DeepFeatureTransformer
 
     return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -21,9 +21,9 @@ __all__ = ["Images", "Target", "load_images", "load_labelled_images", "load_targ
 class Images(NamedTuple):
     """Images, with what is known of them."""
 
-    X: NDArray[Any]
-    y: NDArray[Any] | None
-    groups: NDArray[Any] | None
+    X: NDArray[np.generic]
+    y: NDArray[np.generic] | None
+    groups: NDArray[np.generic] | None
     names: list[str]
     source: str
 
@@ -55,8 +55,8 @@ class Images(NamedTuple):
 class Target(NamedTuple):
     """Images of a target domain; None if there is none, or no labels are to be known."""
 
-    X: NDArray[Any] | None
-    y: NDArray[Any] | None
+    X: NDArray[np.generic] | None
+    y: NDArray[np.generic] | None
 
 
 def load_labelled_images(source: Path | None) -> Images:

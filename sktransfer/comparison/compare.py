@@ -44,7 +44,7 @@ def compare_strategies(
     groups: ArrayLike | None = None,
     X_target: Any = None,
     y_target: ArrayLike | None = None,
-    unlabeled: Any = None,
+    unlabeled: object = None,
     backbone: Any = "tiny",
     weights: str | os.PathLike[str] = "default",
     layers: Sequence[Any] | None = None,

@@ -15,7 +15,7 @@ __all__ = ["make_folds"]
 
 
 def make_folds(
-    cv: int | Any, labels: NDArray[Any], groups: ArrayLike | None, random_state: int | None
+    cv: int | Any, labels: NDArray[np.generic], groups: ArrayLike | None, random_state: int | None
 ) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Split the rows once, so that also a splitter without a seed gives all candidates the same.
 
@@ -56,7 +56,7 @@ def make_folds(
     return [(np.asarray(a), np.asarray(b)) for a, b in splitter.split(rows, labels, groups)]
 
 
-def _check_enough(n_folds: int, labels: NDArray[Any], groups: ArrayLike | None) -> None:
+def _check_enough(n_folds: int, labels: NDArray[np.generic], groups: ArrayLike | None) -> None:
     if n_folds < 2:
         raise ValueError(f"cv={n_folds} must be at least 2 folds.")
     units, what = np.arange(len(labels)), "image(s)"

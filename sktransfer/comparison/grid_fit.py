@@ -96,9 +96,9 @@ class Study:
     """
 
     X: Any
-    y: NDArray[Any]
+    y: NDArray[np.generic]
     X_target: Any
-    y_target: NDArray[Any] | None
+    y_target: NDArray[np.generic] | None
     folds: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]]
     scoring: str | Callable[..., float] | None
     journal: Journal | None
@@ -252,7 +252,7 @@ class _Counter:
         return n_bytes
 
 
-def _size_of(fitted: Any) -> float:
+def _size_of(fitted: object) -> float:
     counter = _Counter()
     try:
         pickle.dump(fitted, counter, protocol=pickle.HIGHEST_PROTOCOL)

@@ -121,7 +121,7 @@ class StrategyComparison:
         return float(self.results_["score_mean"].iloc[0])
 
     @property
-    def best_params_(self) -> dict[str, Any]:
+    def best_params_(self) -> dict[str, object]:
         """Parameters of the winner that the grid chose."""
         return dict(self.results_["best_params"].iloc[0])
 
@@ -150,7 +150,7 @@ class StrategyComparison:
         *,
         X_target: Any = None,
         y_target: ArrayLike | None = None,
-        unlabeled: Any = None,
+        unlabeled: object = None,
         audit: pd.DataFrame | None = None,
         recommendation: Recommendation | None = None,
     ) -> Path:

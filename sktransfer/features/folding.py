@@ -66,7 +66,7 @@ def _watched(
     times: Counter[str] = Counter()
 
     def after_conv(path: str) -> Any:
-        def hook(_: nn.Module, __: Any, output: Tensor) -> None:
+        def hook(_: nn.Module, __: object, output: Tensor) -> None:
             times[path] += 1
             makers[id(output)] = path, output
 

@@ -8,7 +8,7 @@ from `graph_tracing`; a network that cannot be traced, or whose graph does not c
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -220,5 +220,5 @@ def _replace_global_average(traced: fx.GraphModule, node: fx.Node) -> None:
         traced.graph.erase_node(node)
 
 
-def _global_average(x: Tensor, *_: Any) -> Tensor:
+def _global_average(x: Tensor, *_: object) -> Tensor:
     return pool_map(x, "avg")[:, :, None, None]

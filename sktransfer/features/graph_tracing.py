@@ -73,7 +73,7 @@ def _recording(
     root: nn.Module, tracer: _Tracer, paths: Iterable[str], tap: Callable[[str, fx.Proxy], None]
 ) -> Iterator[None]:
     """Let a network's modules record their calls; `tap` gets the outputs of some."""
-    former: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = []
+    former: list[tuple[dict[str, object], dict[str, object], list[str]]] = []
     parts = dict(root.named_modules())
     for path, part in parts.items():
         # What an object holds itself goes before its class's methods and before `__getattr__`.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sktransfer.features.device import PRECISIONS, resolve_workers
 from sktransfer.parameters import checked, choice, integer, optional
@@ -113,7 +113,7 @@ class RunParameters:
     num_workers: int | str = "auto"
     cache: str | os.PathLike[str] | None = "memory"
     on_error: str = checked("raise", choice("raise", "warn", "nan"))
-    random_state: Any = None
+    random_state: object = None
     verbose: int = 0
 
     def run_settings(self) -> RunSettings:

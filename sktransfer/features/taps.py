@@ -246,7 +246,7 @@ def _hooked(module: nn.Module, taps: Mapping[str, Callable[[Tensor], None]]) -> 
     waiting = set(taps)
 
     def tap(path: str) -> Callable[[nn.Module, Any, Tensor], None]:
-        def hook(_: nn.Module, __: Any, output: Tensor) -> None:
+        def hook(_: nn.Module, __: object, output: Tensor) -> None:
             taps[path](output)
             waiting.discard(path)
             if not waiting:

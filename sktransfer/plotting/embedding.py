@@ -112,7 +112,7 @@ class EmbeddingDisplay(Display):
     @classmethod
     def from_features(
         cls,
-        features: NDArray[Any],
+        features: NDArray[np.generic],
         y: ArrayLike | None = None,
         *,
         method: str = "pca",
@@ -180,7 +180,7 @@ class EmbeddingDisplay(Display):
         ax.set_xlabel(plain_text(self.axis_names[0]))
         ax.set_ylabel(plain_text(self.axis_names[1]))
 
-    def _plot_classes(self, ax: Axes, y: NDArray[Any], size: float) -> None:
+    def _plot_classes(self, ax: Axes, y: NDArray[np.generic], size: float) -> None:
         classes = np.unique(y)
         for i, label in enumerate(classes):
             own = self.points[y == label]

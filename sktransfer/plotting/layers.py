@@ -264,6 +264,6 @@ def _wanted(slot: Slot, layer: str, pooling: str) -> bool:
     return slot.layer == layer and slot.pooling in POOLINGS[pooling].parts
 
 
-def _usual_head(y: NDArray[Any]) -> Any:
+def _usual_head(y: NDArray[np.generic]) -> Any:
     head = LogisticRegression(C=0.01, max_iter=1000) if is_classification(y) else Ridge(100.0)
     return make_pipeline(StandardScaler(), head)

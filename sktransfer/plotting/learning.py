@@ -215,7 +215,9 @@ class FeatureLearningCurveDisplay(Display):
         ax.legend(frameon=False, loc="best")
 
 
-def _sizes(train_sizes: Sequence[int] | None, n_most: int, y: NDArray[Any]) -> NDArray[np.int64]:
+def _sizes(
+    train_sizes: Sequence[int] | None, n_most: int, y: NDArray[np.generic]
+) -> NDArray[np.int64]:
     n_least = 2 * len(np.unique(y)) if is_classification(y) else 4
     if train_sizes is None:
         if n_most < 2 * n_least:
@@ -235,7 +237,9 @@ def _sizes(train_sizes: Sequence[int] | None, n_most: int, y: NDArray[Any]) -> N
     return sizes
 
 
-def _mixed(rows: NDArray[np.intp], y: NDArray[Any], random_state: int | None) -> NDArray[np.intp]:
+def _mixed(
+    rows: NDArray[np.intp], y: NDArray[np.generic], random_state: int | None
+) -> NDArray[np.intp]:
     """Shuffle rows so that each beginning of them has the classes' proportions."""
     shuffled: NDArray[np.intp] = check_random_state(random_state).permutation(rows)
     if not is_classification(y):

@@ -22,7 +22,7 @@ def is_classification(y: ArrayLike) -> bool:
 
 
 def folds_of(
-    cv: int | Any, y: NDArray[Any], random_state: int | None
+    cv: int | Any, y: NDArray[np.generic], random_state: int | None
 ) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """List the rows of training and test of each fold.
 

@@ -140,7 +140,7 @@ cache
 
     check_choice("method", method, RANKING_METHODS)
     _, codes = check_class_labels(X, y)
-    parameters: dict[str, Any] = {
+    parameters: dict[str, object] = {
         "weights": weights,
         "layers": layers,
         "pooling": pooling,
@@ -196,7 +196,7 @@ def _ranked(
     codes: NDArray[np.intp],
     method: str,
     random_state: int | None,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Score one network and describe it."""
     spec = get_backbone(features.backbone)
     features.fit(X)  # loads the weights, which is no part of the time

@@ -60,23 +60,23 @@ class HeldOut:
     """
 
     X: Any
-    y: NDArray[Any]
+    y: NDArray[np.generic]
     of_target: bool
-    model: Any
+    model: object
     first: NDArray[np.intp]
     rows: NDArray[np.intp]
-    predicted: NDArray[Any]
+    predicted: NDArray[np.generic]
 
 
 def hold_out(
     estimator: Any,
     X: Any,
-    y: NDArray[Any],
+    y: NDArray[np.generic],
     folds: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]],
     fit_seconds: float,
     *,
     X_target: Any = None,
-    y_target: NDArray[Any] | None = None,
+    y_target: NDArray[np.generic] | None = None,
 ) -> HeldOut:
     """Fit copies of an estimator on folds and predict what each has not seen.
 
@@ -209,7 +209,7 @@ def _name_of(X: Any, row: int) -> str:
     return f"image {row}"
 
 
-def _one_of_each(rows: NDArray[np.intp], y: NDArray[Any]) -> NDArray[np.intp]:
+def _one_of_each(rows: NDArray[np.intp], y: NDArray[np.generic]) -> NDArray[np.intp]:
     """Order rows so that the first ones are of different classes."""
     seen: dict[Any, int] = {}
     rank = []
@@ -219,7 +219,7 @@ def _one_of_each(rows: NDArray[np.intp], y: NDArray[Any]) -> NDArray[np.intp]:
     return rows[np.argsort(rank, kind="stable")]
 
 
-def _most_confused(true: NDArray[Any], said: NDArray[Any]) -> str:
+def _most_confused(true: NDArray[np.generic], said: NDArray[np.generic]) -> str:
     pairs: dict[tuple[str, str], int] = {}
     for one, other in zip(true[true != said].tolist(), said[true != said].tolist(), strict=True):
         pairs[str(one), str(other)] = pairs.get((str(one), str(other)), 0) + 1

@@ -66,7 +66,7 @@ def audit_section(audit: pd.DataFrame, X: Any = None, *, image_shape: Any = None
     return Section("The images themselves", "\n".join(body))
 
 
-def _records(audit: pd.DataFrame) -> list[tuple[int, dict[str, Any]]]:
+def _records(audit: pd.DataFrame) -> list[tuple[int, dict[str, object]]]:
     rows = audit.to_dict("records")
     return [(i, {str(key): value for key, value in row.items()}) for i, row in enumerate(rows)]
 

@@ -46,7 +46,7 @@ def plot_figure(draw: Callable[[], Any], alt: str, caption: str = "") -> str:
     )
 
 
-def image_tag(pixels: NDArray[Any], alt: str, *, at_least: int = 160) -> str:
+def image_tag(pixels: NDArray[np.generic], alt: str, *, at_least: int = 160) -> str:
     """Show pixels (height, width, 3), uint8; small ones are enlarged to `at_least` wide."""
     image = Image.fromarray(pixels)
     if image.width < at_least:

@@ -121,13 +121,13 @@ def code_of(estimator: Any) -> str:
     return "\n".join([*imports, "", *lines] if imports else lines)
 
 
-def _changed(estimator: BaseEstimator) -> dict[str, Any]:
+def _changed(estimator: BaseEstimator) -> dict[str, object]:
     """List the parameters that do not have their defaults."""
     defaults = {
         name: parameter.default
         for name, parameter in inspect.signature(type(estimator)).parameters.items()
     }
-    given: dict[str, Any] = estimator.get_params(deep=False)
+    given: dict[str, object] = estimator.get_params(deep=False)
     return {
         name: value
         for name, value in given.items()

@@ -100,7 +100,7 @@ def _row(record: dict[Any, Any], shown: list[str], score_name: str, *, best: boo
     )
 
 
-def _setting(params: dict[str, Any]) -> str:
+def _setting(params: dict[str, object]) -> str:
     """Write a setting of a grid, without the names of the steps."""
     return ", ".join(
         f"{name.rpartition('__')[2]} = {_short(value)}" for name, value in params.items()

@@ -106,13 +106,13 @@ def _cells(
     return shared
 
 
-def _last_step(rest: Any) -> Any:
+def _last_step(rest: object) -> Any:
     while hasattr(rest, "steps"):
         rest = rest.steps[-1][1]
     return getattr(rest, "best_estimator_", rest)
 
 
-def _named(rows: NDArray[np.float64], rest: Any) -> Any:
+def _named(rows: NDArray[np.float64], rest: object) -> Any:
     """Give columns the names that they had when the head was fitted, if they had any."""
     names = getattr(rest, "feature_names_in_", None)
     if names is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt
@@ -17,7 +17,10 @@ _TOLERANCE: Final = 0.0075  # of the image's diagonal
 
 
 def match_boundaries(
-    true: NDArray[Any], predicted: NDArray[Any], counted: NDArray[np.bool_], n_classes: int
+    true: NDArray[np.generic],
+    predicted: NDArray[np.generic],
+    counted: NDArray[np.bool_],
+    n_classes: int,
 ) -> NDArray[np.int64]:
     """Count, for each class, pixels of outlines and those with an outline of the other side nearby.
 

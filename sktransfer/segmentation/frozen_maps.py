@@ -99,7 +99,7 @@ class FrozenMaps:
         return maps
 
 
-def _of_one_size(images: Sequence[NDArray[Any]], rows: Sequence[int]) -> list[list[int]]:
+def _of_one_size(images: Sequence[NDArray[np.generic]], rows: Sequence[int]) -> list[list[int]]:
     groups: dict[tuple[int, ...], list[int]] = {}
     for row in rows:
         groups.setdefault(images[row].shape, []).append(row)

@@ -45,10 +45,10 @@ class MaskRows(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.codes)
 
-    def batch(self, indices: Sequence[int]) -> tuple[dict[str, Any], Tensor]:
+    def batch(self, indices: Sequence[int]) -> tuple[dict[str, object], Tensor]:
         """Gather rows of one size: inputs with their weights, and codes."""
         some = [self.inputs[index] for index in indices]
-        stacked: Any = (
+        stacked: object = (
             torch.from_numpy(np.stack(some))
             if isinstance(some[0], np.ndarray)
             else [torch.from_numpy(np.stack(level)) for level in zip(*some, strict=True)]
@@ -59,7 +59,7 @@ class MaskRows(Dataset[Any]):
         weight = torch.from_numpy(self.weights[np.asarray(indices)])
         return {"inputs": stacked, "weight": weight}, codes
 
-    def __getitem__(self, index: int) -> tuple[dict[str, Any], Tensor]:
+    def __getitem__(self, index: int) -> tuple[dict[str, object], Tensor]:
         return self.batch([index])
 
     def shape(self, index: int) -> tuple[int, ...]:
@@ -119,7 +119,7 @@ class MaskBatches:
     def __len__(self) -> int:
         return len(self._parts(list(range(len(self.dataset)))))
 
-    def __iter__(self) -> Iterator[tuple[dict[str, Any], Tensor]]:
+    def __iter__(self) -> Iterator[tuple[dict[str, object], Tensor]]:
         order = list(range(len(self.dataset)))
         if self.shuffle:
             order = torch.randperm(len(order), generator=self.generator).tolist()
@@ -130,7 +130,7 @@ class MaskBatches:
         for part in parts:
             yield self._batch(part)
 
-    def _batch(self, part: list[int]) -> tuple[dict[str, Any], Tensor]:
+    def _batch(self, part: list[int]) -> tuple[dict[str, object], Tensor]:
         if self.augmentation is None:
             return self.dataset.batch(part)
         rows = self.dataset
@@ -238,7 +238,10 @@ class UsersAugmentation:
     step: int
 
     def __call__(
-        self, pixels: list[NDArray[np.uint8]], codes: list[NDArray[Any]], generator: torch.Generator
+        self,
+        pixels: list[NDArray[np.uint8]],
+        codes: list[NDArray[np.generic]],
+        generator: torch.Generator,
     ) -> tuple[Tensor, Tensor]:
         """Map images and masks of one size to a batch of both."""
         seed = int(torch.randint(2**31 - 1, (1,), generator=generator))

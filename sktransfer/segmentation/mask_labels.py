@@ -50,15 +50,15 @@ class MaskLabels:
     [[255, 0]]
     """
 
-    classes: NDArray[Any]
-    unlabeled: NDArray[Any]
+    classes: NDArray[np.generic]
+    unlabeled: NDArray[np.generic]
 
     @property
     def nowhere(self) -> int:
         """The code of pixels that count nowhere, one above those of the classes."""
         return len(self.classes)
 
-    def encode(self, mask: NDArray[Any], described: str = "a mask") -> NDArray[Any]:
+    def encode(self, mask: NDArray[np.generic], described: str = "a mask") -> NDArray[np.generic]:
         """Map labels (height, width) to codes, `nowhere` for those that count nowhere.
 
         Raises
@@ -80,9 +80,9 @@ class MaskLabels:
                 )
         return codes[places].reshape(mask.shape)
 
-    def decode(self, codes: NDArray[Any]) -> NDArray[Any]:
+    def decode(self, codes: NDArray[np.generic]) -> NDArray[np.generic]:
         """Map codes of classes to labels."""
-        labels: NDArray[Any] = self.classes[codes]
+        labels: NDArray[np.generic] = self.classes[codes]
         return labels
 
 
@@ -112,7 +112,7 @@ def as_labels(unlabeled: Any) -> NDArray[Any]:
     return np.array(values)
 
 
-def is_unlabeled(labels: NDArray[Any], unlabeled: NDArray[Any]) -> NDArray[np.bool_]:
+def is_unlabeled(labels: NDArray[np.generic], unlabeled: NDArray[np.generic]) -> NDArray[np.bool_]:
     """Tell which labels count nowhere; names and numbers are never equal."""
     if (labels.dtype.kind in "SU") != (unlabeled.dtype.kind in "SU"):
         return np.zeros(labels.shape, bool)
@@ -125,7 +125,9 @@ def code_dtype(n_classes: int) -> np.dtype[Any]:
     return np.min_scalar_type(n_classes)
 
 
-def classes_of(masks: Iterable[NDArray[Any]], unlabeled: NDArray[Any]) -> NDArray[Any]:
+def classes_of(
+    masks: Iterable[NDArray[np.generic]], unlabeled: NDArray[np.generic]
+) -> NDArray[np.generic]:
     """Collect the labels of masks, sorted, without those that count nowhere."""
     found: set[Any] = set()
     dtypes = set()
@@ -145,7 +147,7 @@ def classes_of(masks: Iterable[NDArray[Any]], unlabeled: NDArray[Any]) -> NDArra
 
 
 def labels_of(
-    found: list[NDArray[Any]], unlabeled: Any, masks: MaskSequence, row: int
+    found: list[NDArray[np.generic]], unlabeled: object, masks: MaskSequence, row: int
 ) -> MaskLabels:
     """Collect the classes of masks.
 
@@ -173,7 +175,7 @@ def labels_of(
 
 
 def class_weights(
-    class_weight: Any, classes: NDArray[Any], codes: Tensor
+    class_weight: object, classes: NDArray[np.generic], codes: Tensor
 ) -> NDArray[np.float32] | None:
     """Compute the weight of each class from codes of pixels.
 

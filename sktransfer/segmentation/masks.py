@@ -117,7 +117,11 @@ def as_mask_sequence(y: Any, image_shape: Any = None, name: str = "y") -> MaskSe
 
 
 def check_sizes(
-    images: ImageSequence, row: int, size: tuple[int, int], masks: MaskSequence, mask: NDArray[Any]
+    images: ImageSequence,
+    row: int,
+    size: tuple[int, int],
+    masks: MaskSequence,
+    mask: NDArray[np.generic],
 ) -> None:
     """Refuse a mask whose size is not that of its image.
 
@@ -239,7 +243,7 @@ def _labels_of(item: object, shape: tuple[int, int] | None) -> NDArray[Any]:
     return _checked(array if shape is None else array.reshape(shape))
 
 
-def _decoded(data: bytes) -> NDArray[Any]:
+def _decoded(data: bytes) -> NDArray[np.generic]:
     try:
         with Image.open(io.BytesIO(data), formats=readable_formats()) as image:
             if image.format == "JPEG":
@@ -251,13 +255,13 @@ def _decoded(data: bytes) -> NDArray[Any]:
         raise Unusable(f"cannot be decoded ({exc})") from exc
 
 
-def _of_pillow(image: Image.Image) -> NDArray[Any]:
+def _of_pillow(image: Image.Image) -> NDArray[np.generic]:
     """Return the labels of an image of one channel; those of a palette are its indices."""
     labels = np.asarray(image)
     return labels.astype(np.uint8) if labels.dtype == np.bool_ else labels
 
 
-def _checked(mask: NDArray[Any]) -> NDArray[Any]:
+def _checked(mask: NDArray[np.generic]) -> NDArray[np.generic]:
     if mask.ndim == 3 and 1 in (mask.shape[0], mask.shape[2]):
         mask = mask[0] if mask.shape[0] == 1 else mask[..., 0]
     if mask.ndim == 3:
@@ -277,7 +281,7 @@ def _checked(mask: NDArray[Any]) -> NDArray[Any]:
     return mask
 
 
-def _whole(mask: NDArray[Any]) -> NDArray[Any]:
+def _whole(mask: NDArray[np.generic]) -> NDArray[np.generic]:
     rounded = np.rint(mask)
     wrong = mask[~(rounded == mask)]
     if len(wrong):
@@ -288,7 +292,7 @@ def _whole(mask: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(rounded, np.int64)
 
 
-def _of_objects(mask: NDArray[Any]) -> NDArray[Any]:
+def _of_objects(mask: NDArray[np.generic]) -> NDArray[np.generic]:
     plain = np.array(mask.tolist())
     if plain.dtype.kind not in "buifSU" or any(label is None for label in mask.flat):
         raise _NoMaskError(f"holds a {type(mask.flat[0]).__name__}. {_CURE}.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
@@ -43,7 +43,7 @@ class Pair:
 
     row: int
     pixels: NDArray[np.uint8]
-    mask: NDArray[Any]
+    mask: NDArray[np.generic]
 
 
 @every_image_is_needed()

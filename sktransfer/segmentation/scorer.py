@@ -219,7 +219,7 @@ def _predicted(estimator: Any, X: Any, n_rows: int) -> Iterator[Any]:
 
 
 def _widened(
-    counts: NDArray[np.int64], labels: NDArray[Any], classes: NDArray[Any]
+    counts: NDArray[np.int64], labels: NDArray[np.generic], classes: NDArray[np.generic]
 ) -> NDArray[np.int64]:
     """Put the counts of some classes into their places among all."""
     places = np.searchsorted(classes, labels)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from sktransfer.parameters import check_choice, check_integer
 from sktransfer.torch_internals import is_batchnorm
@@ -145,7 +145,7 @@ def parameter_groups(
     backbone_lr: float,
     weight_decay: float,
     layer_decay: float | None = None,
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """Group parameters by rate, for an optimiser of torch.
 
     Scales, shifts and biases, all of one axis, have no weight decay.
@@ -180,7 +180,7 @@ def parameter_groups(
     return head_groups(heads, lr, weight_decay) + _as_groups(groups, weight_decay)
 
 
-def head_groups(heads: nn.Module, lr: float, weight_decay: float) -> list[dict[str, Any]]:
+def head_groups(heads: nn.Module, lr: float, weight_decay: float) -> list[dict[str, object]]:
     """Group the parameters of heads, as `parameter_groups` does."""
     groups: dict[tuple[str, float, bool], list[nn.Parameter]] = {}
     for parameter in heads.parameters():
@@ -190,7 +190,7 @@ def head_groups(heads: nn.Module, lr: float, weight_decay: float) -> list[dict[s
 
 def _as_groups(
     groups: dict[tuple[str, float, bool], list[nn.Parameter]], weight_decay: float
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     return [
         {
             "params": parameters,

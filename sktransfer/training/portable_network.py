@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import safetensors.torch
 import torch
@@ -153,7 +153,7 @@ class TrainedNetwork:
         kept = {k: v for k, v in state.items() if not self.network.spec.is_head(k)}
         safetensors.torch.save_file(_plain(kept), path)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         data = self._data
         if data is None:
             state = self.network.state_dict()

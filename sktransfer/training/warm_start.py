@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import textwrap
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sktransfer.features.plan import input_preprocessing
 from sktransfer.training.build import feature_width
@@ -33,7 +33,7 @@ class Origin:
         Preprocessing of the weights, before the estimator's size and layout of images.
     """
 
-    parameters: dict[str, Any]
+    parameters: dict[str, object]
     preprocessing: Preprocessing
 
     @classmethod

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from torch import nn
 
 from sktransfer.identity.networks import visit_network
-from sktransfer.identity.tensors import content_of, known_content_of
 from sktransfer.identity.tokens import new_token
 from sktransfer.identity.walk import TooLargeError, Walk
 
@@ -63,8 +62,8 @@ def identity_of(
         Function that is called with each object that is no plain value, and returns what stands for it; the
         object itself if nothing does.
     trusts_versions : bool, default=False
-        Whether tensors are read again only if torch has counted a change. It does not count those that
-        are made through `Tensor.data` or an array that shares their memory.
+        Whether the network's own tensors are read again only if torch has counted a change. It does not
+        count those that are made through `Tensor.data` or an array that shares their memory.
 
     Returns
     -------
@@ -83,7 +82,7 @@ def identity_of(
     >>> identity_of(number for number in [1]).hidden
     'a generator'
     """
-    walk = Walk(leave_out, replace, known_content_of if trusts_versions else content_of)
+    walk = Walk(leave_out, replace, trusts_versions)
     try:
         if isinstance(value, nn.Module):
             visit_network(walk, value, "")

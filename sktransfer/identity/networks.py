@@ -58,7 +58,8 @@ def visit_network(walk: Walk, module: nn.Module, path: str | None = None) -> Non
         if value is None:
             walk.visit(None)
         else:
-            walk.visit_tensor(value, counts=_counts(walk, module, path, name))
+            counts = _counts(walk, module, path, name)
+            walk.visit_tensor(value, counts=counts, own=path is not None)
     for kind in _HOOKS:
         _visit_hooks(walk, own, kind)
     left = _LEFT_OUT | _GRAPH if isinstance(module, fx.GraphModule) else _LEFT_OUT

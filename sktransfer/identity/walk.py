@@ -32,7 +32,7 @@ from torch import nn
 
 from sktransfer.identity import callables, classes, networks, objects
 from sktransfer.identity.code import facts_of
-from sktransfer.identity.tensors import content_of_array
+from sktransfer.identity.tensors import content_of, content_of_array, known_content_of
 from sktransfer.identity.tokens import token_of
 
 if TYPE_CHECKING:
@@ -67,17 +67,17 @@ class Walk:
     ----------
     leave_out, replace : callable or None
         See `identity_of`.
-    content : callable
-        Digests a tensor; None if it cannot be read.
+    trusts_versions : bool
+        See `identity_of`.
     """
 
     def __init__(
         self,
         leave_out: Callable[[str], bool] | None,
         replace: Callable[[object], object] | None,
-        content: Callable[[torch.Tensor], str | None],
+        trusts_versions: bool,
     ) -> None:
-        self.leave_out, self.replace, self._content = leave_out, replace, content
+        self.leave_out, self.replace, self.trusts_versions = leave_out, replace, trusts_versions
         self.hidden = ""
         self.has_own_code = False
         self._parts: list[bytes] = []
@@ -160,7 +160,7 @@ class Walk:
         """Write down values in an order that does not depend on the process."""
         digests = []
         for value in values:
-            part = Walk(self.leave_out, self.replace, self._content)
+            part = Walk(self.leave_out, self.replace, self.trusts_versions)
             part._n_visits = self._n_visits
             part.visit(value)
             part.finish()
@@ -172,13 +172,17 @@ class Walk:
             self._any_name |= part._any_name
         self.put(tag, *sorted(digests))
 
-    def visit_tensor(self, tensor: torch.Tensor, *, counts: bool = True) -> None:
-        """Write down a tensor; only its type and shape if its values do not count."""
+    def visit_tensor(self, tensor: torch.Tensor, *, counts: bool = True, own: bool = False) -> None:
+        """Write down a tensor; only its type and shape if its values do not count.
+
+        The network's own ones are not read again if versions are to be trusted.
+        """
+        content = known_content_of if own and self.trusts_versions else content_of
         self.put("tensor")
         if not counts:
             self.put(f"{tensor.dtype} {tuple(tensor.shape)}")
-        elif (content := self._content(tensor)) is not None:
-            self.put(content)
+        elif (values := content(tensor)) is not None:
+            self.put(values)
         else:
             objects.visit_reduced(self, tensor)
         if type(tensor) not in (torch.Tensor, nn.Parameter):

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import torch
 
+from sktransfer.backbones import clear_backbones
 from sktransfer.datasets import load_digit_images
 from sktransfer.features.engine import Engine
 from sktransfer.features.store import open_store
@@ -89,6 +90,16 @@ def batches_run(monkeypatch):
 
 
 @pytest.fixture
-def empty_memory():
-    """The store in memory, with nothing in it."""
-    open_store("memory").clear()
+def empty_caches():
+    """A function that forgets all features in memory and all networks that the process shares.
+
+    It is called before the test and after it.
+    """
+
+    def empty():
+        open_store("memory").clear()
+        clear_backbones()  # and, with the networks, what was made ready and measured of them
+
+    empty()
+    yield empty
+    empty()

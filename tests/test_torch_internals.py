@@ -13,6 +13,7 @@ from torch import nn
 
 import sktransfer
 from sktransfer import DeepFeatureTransformer, torch_internals
+from sktransfer.backbones import clear_backbones
 from sktransfer.exceptions import DeviceWarning
 from sktransfer.features import engine
 from sktransfer.features.device import candidate_precisions
@@ -26,7 +27,7 @@ def _features(X):
     model = DeepFeatureTransformer(
         "tiny", weights="random", random_state=0, cache=None, precision="auto", image_size=32
     )
-    engine._ready.clear()
+    clear_backbones()
     return model.fit_transform(X)
 
 
@@ -51,7 +52,7 @@ def test_without_the_operators_features_are_the_same_and_one_warning_says_so(
     assert not has_fused_convolutions()
     with pytest.warns(DeviceWarning, match="has not the operators of oneDNN") as said:
         found = _features(digits.X[:8])
-    np.testing.assert_allclose(found, expected, rtol=1e-2, atol=1e-2)
+    np.testing.assert_allclose(found, expected, rtol=2e-2, atol=2e-2)  # both may be in bfloat16
     assert len(said) == 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sktransfer.features.plan import input_preprocessing
+from sktransfer.identity import identity_of
 from sktransfer.training.build import feature_width
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sktransfer.backbones.weights import LoadedBackbone
     from sktransfer.preprocessing import Preprocessing
     from sktransfer.training.loop import TransferNet
@@ -31,15 +34,23 @@ class Origin:
         Parameters of the estimator that cannot change afterwards.
     preprocessing : Preprocessing
         Preprocessing of the weights, before the estimator's size and layout of images.
+    identities : mapping of str to str or None, default=None
+        What the parameters did in that fit; is not pickled, because code may be read anew then.
     """
 
     parameters: dict[str, object]
     preprocessing: Preprocessing
+    identities: Mapping[str, str] | None = None
 
     @classmethod
     def of(cls, settings: NetworkSettings, loaded: LoadedBackbone) -> Origin:
         """Note what a network is made of."""
-        return cls({name: getattr(settings, name) for name in _KEPT}, loaded.preprocessing)
+        parameters: dict[str, object] = {name: getattr(settings, name) for name in _KEPT}
+        identities = {name: identity_of(value).digest for name, value in parameters.items()}
+        return cls(parameters, loaded.preprocessing, identities)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"parameters": self.parameters, "preprocessing": self.preprocessing}
 
     def input_of(self, settings: NetworkSettings) -> Preprocessing:
         """Return the preprocessing of an image by the parameters as they are now."""
@@ -64,7 +75,13 @@ class Origin:
         """
         for name, before in self.parameters.items():
             now = getattr(settings, name)
-            if now is not before and now != before:
+            changed = identity_of(now).digest != (self.identities or {}).get(name)
+            if now is before and changed and self.identities is not None:
+                raise ValueError(
+                    f"{name}={_short(now)} has been changed since the network was made, and this fit "
+                    "goes on with that network. Change it back, or fit a clone."
+                )
+            if now is not before and now != before and changed:
                 raise ValueError(
                     f"{name}={_short(now)} is not what the network was made with, "
                     f"{name}={_short(before)}, and "

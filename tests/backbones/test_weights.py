@@ -19,10 +19,7 @@ from sktransfer.exceptions import WeightsError, WeightsMismatchError, WeightsNot
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "RESULTS.md"
 
 
-@pytest.fixture(autouse=True)
-def _forget():
-    yield
-    clear_backbones()
+pytestmark = pytest.mark.usefixtures("empty_caches")
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def test_whoever_keeps_the_lock_costs_one_wait(store, monkeypatch):
             assert store.get_many([b"a"])[0] is not None  # readers wait for nobody
         seconds = time.perf_counter() - start
         other.execute("ROLLBACK")
-    assert 0.3 <= seconds < 0.9
+    assert 0.3 <= seconds < 20 * 0.3  # and not one wait for each of those that follow
     store.put_many([b"c"], [_record(3)])
     assert store.get_many([b"c"])[0] is not None
     assert store._waits  # again, for the next one who keeps it

@@ -20,6 +20,7 @@ from sktransfer import (
     FineTuneClassifier,
     FineTuneRegressor,
 )
+from sktransfer.backbones import get_backbone
 from sktransfer.exceptions import ImageDecodeError, ImageWarning, TrainingError
 
 QUICK = {"image_size": 32, "precision": "float32", "random_state": 0}
@@ -100,7 +101,7 @@ def test_two_fits_with_one_seed_are_equal_and_torch_keeps_its_random_numbers(dig
 
 
 def test_frozen_stages_run_once_an_image_over_folds_and_candidates(
-    digits, batches_run, empty_memory
+    digits, batches_run, empty_caches
 ):
     grid = {"lr": [1e-3, 1e-2], "strategy": ["frozen"]}
     X, y = digits.X[400:430], digits.y[400:430] % 2
@@ -273,6 +274,19 @@ def test_a_later_fit_cannot_be_of_another_network(digits, params, message):
         model.set_params(**params).fit(X, y)
     np.testing.assert_array_equal(model.predict_proba(X), before)
     clone(model).set_params(weights="default", backbone="tiny").fit(X, y)
+
+
+def test_a_later_fit_cannot_go_on_with_a_module_that_was_changed(digits):
+    X, y = digits.X[:30], digits.y[:30] % 2
+    network = get_backbone("tiny").build().eval()
+    model = FineTuneClassifier(network, strategy="frozen", max_epochs=1, random_state=0)
+    model.partial_fit(X, y).partial_fit(X, y)
+    network.layer4[0].scale = 2.0
+    with pytest.raises(
+        ValueError, match=r"backbone=.* has been changed since the network was made"
+    ):
+        model.partial_fit(X, y)
+    clone(model).fit(X, y)
 
 
 def test_a_message_does_not_hold_a_whole_network(digits):

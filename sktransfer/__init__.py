@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sktransfer.backbones import BackboneSpec, list_backbones, register_backbone
     from sktransfer.comparison import StrategyComparison, compare_strategies
     from sktransfer.ensembles import layer_ensemble
+    from sktransfer.export import ExportReport, export_onnx
     from sktransfer.features import DeepFeatureTransformer
     from sktransfer.finetuning import FineTuneClassifier, FineTuneRegressor
     from sktransfer.plotting import (
@@ -50,6 +51,7 @@ __all__ = [
     "DeepFeatureTransformer",
     "DomainsDisplay",
     "EmbeddingDisplay",
+    "ExportReport",
     "FeatureLearningCurveDisplay",
     "FineTuneClassifier",
     "FineTuneRegressor",
@@ -67,6 +69,7 @@ __all__ = [
     "__version__",
     "audit_images",
     "compare_strategies",
+    "export_onnx",
     "find_regions",
     "layer_ensemble",
     "list_backbones",
@@ -85,6 +88,7 @@ _HOMES = {
     "DeepFeatureTransformer": "sktransfer.features",
     "DomainsDisplay": "sktransfer.plotting",
     "EmbeddingDisplay": "sktransfer.plotting",
+    "ExportReport": "sktransfer.export",
     "FeatureLearningCurveDisplay": "sktransfer.plotting",
     "FineTuneClassifier": "sktransfer.finetuning",
     "FineTuneRegressor": "sktransfer.finetuning",
@@ -101,6 +105,7 @@ _HOMES = {
     "UnsupervisedScorer": "sktransfer.adaptation",
     "audit_images": "sktransfer.audit",
     "compare_strategies": "sktransfer.comparison",
+    "export_onnx": "sktransfer.export",
     "find_regions": "sktransfer.segmentation",
     "layer_ensemble": "sktransfer.ensembles",
     "list_backbones": "sktransfer.backbones",

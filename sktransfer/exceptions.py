@@ -12,6 +12,7 @@
         ├── UnknownBackboneError (ValueError)    no network of this name
         ├── UnknownLayerError (ValueError)       the network has no such layer
         ├── UnknownPoolingError (ValueError)     no such way of pooling
+        ├── ExportError (ValueError)             a model cannot be written for use elsewhere
         ├── WeightsError (ValueError)            weights cannot be used
         │   ├── NoClassifierError                a classifier is asked for, and they hold none
         │   ├── WeightsMismatchError             they belong to another network, or have changed
@@ -78,6 +79,10 @@ class UnknownLayerError(SkTransferError, ValueError):
 
 class UnknownPoolingError(SkTransferError, ValueError):
     """The pooling is not one of those that exist."""
+
+
+class ExportError(SkTransferError, ValueError):
+    """A model cannot be exported, or what was exported does not do what the model does."""
 
 
 class WeightsError(SkTransferError, ValueError):

@@ -1,0 +1,135 @@
+"""Graphs that take each other's output, joined to one; and the names of classes in a graph."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sktransfer.exceptions import ExportError
+from sktransfer.export.extras import imported
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    import onnx
+    from numpy.typing import NDArray
+
+__all__ = ["joined", "label_graph"]
+
+_IR_VERSION: Final = 10  # of the format: graphs of one version can be joined, and no others
+_INT64, _FLOAT, _STRING = 7, 1, 8  # as ONNX numbers its dtypes
+
+_FIRST = """
+<ir_version: 10, opset_import: ["": {opset}]>
+labels (float[n, {n}] probabilities_in) => ({dtype}[n] label, float[n, {n}] probabilities)
+{{
+  place = ArgMax<axis = 1, keepdims = 0>(probabilities_in)
+  label = Gather(classes, place)
+  probabilities = Identity(probabilities_in)
+}}
+"""
+
+_EACH = """
+<ir_version: 10, opset_import: ["": {opset}]>
+labels (float[n, {n}] probabilities_in) => (int64[n, {n}] label, float[n, {n}] probabilities)
+<float half = {{0.5}}>
+{{
+  above = Greater(probabilities_in, half)
+  label = Cast<to = 7>(above)
+  probabilities = Identity(probabilities_in)
+}}
+"""
+
+
+def joined(graphs: Sequence[onnx.ModelProto], prefixes: Sequence[str]) -> onnx.ModelProto:
+    """Join graphs, each of which takes the one output of the graph before it.
+
+    Parameters
+    ----------
+    graphs : sequence of ModelProto
+        Graphs with one input; all but the last have one output.
+    prefixes : sequence of str
+        Prefix of the names within each graph.
+
+    Returns
+    -------
+    ModelProto
+        From the input of the first graph to the outputs of the last, under the names that they
+        have there.
+    """
+    (compose,) = imported("onnx", "onnx.compose")
+    whole: Any = None
+    for number, (graph, prefix) in enumerate(zip(graphs, prefixes, strict=True)):
+        last = number == len(graphs) - 1
+        part = compose.add_prefix(graph, prefix, rename_inputs=number > 0, rename_outputs=not last)
+        part.ir_version = _IR_VERSION
+        if whole is None:
+            whole = part
+            continue
+        ends = [(whole.graph.output[0].name, part.graph.input[0].name)]
+        _use_same_versions(whole, part)
+        whole = compose.merge_models(whole, part, io_map=ends)
+    model: onnx.ModelProto = whole
+    return model
+
+
+def label_graph(
+    classes: NDArray[np.generic], opset: int, *, several: bool = False
+) -> onnx.ModelProto:
+    """Write the choice of labels by probabilities as a graph.
+
+    Parameters
+    ----------
+    classes : ndarray of shape (n_classes,)
+        Labels: strings, integers, bools or floats.
+    opset : int
+        Version of ONNX's operators.
+    several : bool, default=False
+        Whether an image has several labels: a matrix of 0 and 1.
+
+    Returns
+    -------
+    ModelProto
+        From "probabilities_in" (n, n_classes) to "label" and "probabilities".
+
+    Raises
+    ------
+    ExportError
+        If ONNX has no such labels.
+    """
+    parser, helper = imported("onnx", "onnx.parser", "onnx.helper")
+    if several:
+        matrix: onnx.ModelProto = parser.parse_model(_EACH.format(opset=opset, n=len(classes)))
+        return matrix
+    kind, dtype, values = _as_tensor_values(classes)
+    text = _FIRST.format(opset=opset, n=len(classes), dtype=dtype)
+    model: onnx.ModelProto = parser.parse_model(text)
+    model.graph.initializer.append(helper.make_tensor("classes", kind, [len(values)], values))
+    return model
+
+
+def _as_tensor_values(classes: NDArray[np.generic]) -> tuple[int, str, list[Any]]:
+    """Say in which dtype ONNX holds labels, and list them."""
+    values = classes.tolist()
+    if all(isinstance(value, str) for value in values):
+        return _STRING, "string", [value.encode() for value in values]
+    if classes.dtype.kind in "biu" or all(isinstance(value, int) for value in values):
+        return _INT64, "int64", [int(value) for value in values]
+    if classes.dtype.kind == "f":
+        return _FLOAT, "float", values
+    raise ExportError(
+        f"the labels {values[:3]!r} of dtype {classes.dtype} have no counterpart in ONNX. Fit with "
+        "labels that are strings or whole numbers."
+    )
+
+
+def _use_same_versions(one: onnx.ModelProto, other: onnx.ModelProto) -> None:
+    """Give both graphs the higher version of each domain of operators, each once."""
+    (helper,) = imported("onnx", "onnx.helper")
+    versions: dict[str, int] = {}
+    for model in (one, other):
+        for entry in model.opset_import:
+            versions[entry.domain] = max(entry.version, versions.get(entry.domain, 0))
+    for model in (one, other):
+        del model.opset_import[:]
+        model.opset_import.extend(helper.make_opsetid(*pair) for pair in versions.items())

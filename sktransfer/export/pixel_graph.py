@@ -1,0 +1,102 @@
+"""The graph from pixels of any size to what a network takes: resize, crop and normalise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sktransfer.exceptions import ExportError
+from sktransfer.export.extras import imported
+
+if TYPE_CHECKING:
+    import onnx
+
+    from sktransfer.preprocessing import Preprocessing
+
+__all__ = ["pixel_graph"]
+
+_MODES = {"bilinear": "linear", "bicubic": "cubic"}
+
+# Antialiased, on uint8 and with these attributes, ONNX Runtime's Resize rounds as Pillow does. The
+# sizes and the corner of the crop are those of `Preprocessing`; Round goes to even, as Python's does.
+# Pillow 13 resizes the height first where that is less work, which changes a few levels by one (and
+# next to white or black, by a bicubic filter, some by more); earlier versions never do.
+_GRAPH = """
+<ir_version: 10, opset_import: ["": {opset}]>
+pixels (uint8[n, height, width, 3] images) => (float[n, 3, {crop}, {crop}] normalised)
+<
+  int64[2] crop = {{{crop}, {crop}}}, int64[2] resize = {{{resize}, {resize}}},
+  float two = {{2}}, int64[2] axes = {{1, 2}},
+  float[3] scale = {{{scale}}}, float[3] shift = {{{shift}}}
+>
+{{
+  size = Shape<start = 1, end = 3>(images)
+  equal = Equal(size, crop)
+  flags = Cast<to = 7>(equal)
+  flag = ReduceMin(flags)
+  fits = Cast<to = 9>(flag)
+  {resized}
+  target = Where(fits, crop, resized)
+  resampled = Resize<
+    mode = "{mode}", antialias = 1, exclude_outside = 1, cubic_coeff_a = -0.5, axes = [1, 2],
+    coordinate_transformation_mode = "half_pixel"
+  >(images, , , target)
+  beyond = Sub(target, crop)
+  distance = Cast<to = 1>(beyond)
+  middle = Div(distance, two)
+  rounded = Round(middle)
+  start = Cast<to = 7>(rounded)
+  end = Add(start, crop)
+  cropped = Slice(resampled, start, end, axes)
+  levels = Cast<to = 1>(cropped)
+  scaled = Mul(levels, scale)
+  shifted = Add(scaled, shift)
+  normalised = Transpose<perm = [0, 3, 1, 2]>(shifted)
+}}
+"""
+
+_SHORTER = """shorter = ReduceMin(size)
+  product = Mul(size, resize)
+  resized = Div(product, shorter)"""
+
+_SQUASHED = "resized = Identity(resize)"
+
+
+def pixel_graph(preprocessing: Preprocessing, opset: int) -> onnx.ModelProto:
+    """Write the preprocessing of an image as a graph.
+
+    Parameters
+    ----------
+    preprocessing : Preprocessing
+        Resize, crop and normalisation.
+    opset : int
+        Version of ONNX's operators, at least 18.
+
+    Returns
+    -------
+    ModelProto
+        From "images" (n, height, width, 3), uint8, to "normalised" (n, 3, crop, crop), float32.
+
+    Raises
+    ------
+    ExportError
+        If the interpolation has no counterpart.
+    """
+    (parser,) = imported("onnx", "onnx.parser")
+    if preprocessing.interpolation not in _MODES:
+        raise ExportError(
+            f"images are resized by {preprocessing.interpolation!r}, which ONNX has no operator for. "
+            f"Only {' and '.join(map(repr, _MODES))} can be exported: take other weights."
+        )
+    means_and_stds = list(zip(preprocessing.mean, preprocessing.std, strict=True))
+    model: onnx.ModelProto = parser.parse_model(
+        _GRAPH.format(
+            opset=opset,
+            crop=preprocessing.crop,
+            resize=preprocessing.resize,
+            mode=_MODES[preprocessing.interpolation],
+            resized=_SHORTER if preprocessing.fit == "shorter" else _SQUASHED,
+            scale=", ".join(f"{1 / (255 * std):.9g}" for _, std in means_and_stds),
+            shift=", ".join(f"{-mean / std:.9g}" for mean, std in means_and_stds),
+        )
+    )
+    return model

@@ -39,6 +39,11 @@ if TYPE_CHECKING:
         PixelClassifier,
         find_regions,
     )
+    from sktransfer.unlabelled import (
+        LabeledFold,
+        NeighborSelfTrainingClassifier,
+        NeighborSmoother,
+    )
 
 __version__ = "0.1.0"
 
@@ -56,9 +61,12 @@ __all__ = [
     "FineTuneClassifier",
     "FineTuneRegressor",
     "FineTuneSegmenter",
+    "LabeledFold",
     "LayerSweepDisplay",
     "MMDClassifier",
     "MaskScorer",
+    "NeighborSelfTrainingClassifier",
+    "NeighborSmoother",
     "PixelClassifier",
     "Recommendation",
     "SaliencyDisplay",
@@ -93,9 +101,12 @@ _HOMES = {
     "FineTuneClassifier": "sktransfer.finetuning",
     "FineTuneRegressor": "sktransfer.finetuning",
     "FineTuneSegmenter": "sktransfer.segmentation",
+    "LabeledFold": "sktransfer.unlabelled",
     "LayerSweepDisplay": "sktransfer.plotting",
     "MMDClassifier": "sktransfer.adaptation",
     "MaskScorer": "sktransfer.segmentation",
+    "NeighborSelfTrainingClassifier": "sktransfer.unlabelled",
+    "NeighborSmoother": "sktransfer.unlabelled",
     "PixelClassifier": "sktransfer.segmentation",
     "Recommendation": "sktransfer.advice",
     "SaliencyDisplay": "sktransfer.plotting",

@@ -21,6 +21,7 @@ __all__ = [
     "check_class_labels",
     "check_labelled_features",
     "is_missing",
+    "is_unlabeled",
     "refuse_missing_labels",
     "stratified_folds",
 ]
@@ -71,14 +72,44 @@ def is_missing(label: object) -> bool:
     return type(label).__name__ in ("NAType", "NaTType")
 
 
+def is_unlabeled(labels: NDArray[np.generic], unlabeled: object) -> NDArray[np.bool_]:
+    """Tell which labels are the one that says there is none.
+
+    None, NaN and pandas' NA are one: which of them stands for a missing label is the container's
+    choice, and not the user's.
+
+    Examples
+    --------
+    >>> is_unlabeled(np.array([0.0, np.nan]), np.nan), is_unlabeled(np.array(["a", "b"]), -1)
+    (array([False,  True]), array([False, False]))
+    >>> is_unlabeled(np.array(["a", None], dtype=object), np.nan)
+    array([False,  True])
+    """
+    if is_missing(unlabeled):
+        if labels.dtype.kind not in "Of":
+            return np.zeros(len(labels), dtype=bool)
+        return np.array([is_missing(label) for label in labels], dtype=bool)
+    if labels.dtype.kind == "O":
+        return np.array([_same(label, unlabeled) for label in labels], dtype=bool)
+    comparable = isinstance(unlabeled, str) == (labels.dtype.kind in "US")
+    if not comparable:
+        return np.zeros(len(labels), dtype=bool)
+    return np.asarray(labels == unlabeled, dtype=bool)
+
+
 def refuse_missing_labels(labels: NDArray[np.generic]) -> None:
-    """Refuse labels of which one is missing.
+    """Refuse labels of which one is missing, or infinite.
 
     Raises
     ------
     ValueError
         Naming the first row without one.
     """
+    if labels.dtype.kind == "f" and np.isinf(labels).any():
+        raise ValueError(
+            f"Input y contains infinity or a value too large for {labels.dtype!r}. Every row needs a "
+            "label that is a number."
+        )
     if labels.dtype.kind not in "Of" or labels.ndim != 1:
         return
     missing = [row for row, label in enumerate(labels.tolist()) if is_missing(label)]
@@ -185,3 +216,9 @@ def _own_type(labels: NDArray[np.generic]) -> NDArray[np.generic]:
         return labels
     own = np.array(labels.tolist())
     return own if own.dtype.kind in "biuf" else labels
+
+
+def _same(label: Any, unlabeled: object) -> bool:
+    if is_missing(label):
+        return False
+    return isinstance(label, str) == isinstance(unlabeled, str) and bool(label == unlabeled)

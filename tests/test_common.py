@@ -19,6 +19,8 @@ from sktransfer import (
     FineTuneClassifier,
     FineTuneRegressor,
     MMDClassifier,
+    NeighborSelfTrainingClassifier,
+    NeighborSmoother,
 )
 from sktransfer.raw_pixels import PixelTransformer
 
@@ -65,6 +67,8 @@ OF_TABLES = [
     DANN(None, domain_head=(16,), **ADAPTATIONS),
     DeepCORAL(None, **ADAPTATIONS),
     MMD(None, **ADAPTATIONS),
+    NeighborSelfTrainingClassifier(unlabeled="none"),
+    NeighborSmoother(),
 ]
 OF_IMAGES = [*ESTIMATORS, DANN("tiny", image_size=32, max_epochs=1, domain_head=(8,))]
 

@@ -325,6 +325,33 @@ ESTIMATORS = {
 }
 
 
+@cache
+def vectors():
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1, 2], 20)
+    X = rng.normal(size=(60, 6)) + 2 * np.eye(6)[y]
+    return X, np.where(np.arange(60) % 20 < 3, y, -1)
+
+
+ESTIMATORS |= {
+    "NeighborSmoother": (
+        {},
+        lambda: vectors()[:1],
+        {"n_neighbors": Change(3), "weight": Change(0.9)},
+    ),
+    "NeighborSelfTrainingClassifier": (
+        {},
+        vectors,
+        {
+            "estimator": Change(RandomForestClassifier(5, random_state=0)),
+            "n_neighbors": Change(3),
+            "unlabeled": Change(0, seen=attribute("classes_")),
+            "weight": Change(1.0),
+        },
+    ),
+}
+
+
 def estimators_of_the_package():
     for name in sktransfer.__all__:
         value = getattr(sktransfer, name)

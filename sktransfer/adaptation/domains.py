@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-from sktransfer.labels import as_label_array, is_missing
+from sktransfer.labels import as_label_array, is_unlabeled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,6 @@ __all__ = [
     "TARGET",
     "Domains",
     "as_labels",
-    "is_unlabeled",
     "join_domains",
     "split_domains",
 ]
@@ -152,31 +151,6 @@ def join_domains(
     return split_domains(labels, numbers, unlabeled=unlabeled)
 
 
-def is_unlabeled(labels: NDArray[np.generic], unlabeled: object) -> NDArray[np.bool_]:
-    """Tell which labels are the one that says there is none.
-
-    None, NaN and pandas' NA are one: which of them stands for a missing label is the container's
-    choice, and not the user's.
-
-    Examples
-    --------
-    >>> is_unlabeled(np.array([0.0, np.nan]), np.nan), is_unlabeled(np.array(["a", "b"]), -1)
-    (array([False,  True]), array([False, False]))
-    >>> is_unlabeled(np.array(["a", None], dtype=object), np.nan)
-    array([False,  True])
-    """
-    if is_missing(unlabeled):
-        if labels.dtype.kind not in "Of":
-            return np.zeros(len(labels), dtype=bool)
-        return np.array([is_missing(label) for label in labels], dtype=bool)
-    if labels.dtype.kind == "O":
-        return np.array([_same(label, unlabeled) for label in labels], dtype=bool)
-    comparable = isinstance(unlabeled, str) == (labels.dtype.kind in "US")
-    if not comparable:
-        return np.zeros(len(labels), dtype=bool)
-    return np.asarray(labels == unlabeled, dtype=bool)
-
-
 def as_labels(y: object) -> NDArray[np.generic]:
     """Return labels as an array of one axis, see `sktransfer.labels.as_label_array`."""
     return column_or_1d(as_label_array(y), warn=True)  # type: ignore[no-any-return]
@@ -223,9 +197,3 @@ def _check_both(
         f"whose label is unlabeled={unlabeled!r} are of the target; domains can also be told by "
         "sample_domain. Adaptation needs rows of both."
     )
-
-
-def _same(label: Any, unlabeled: object) -> bool:
-    if is_missing(label):
-        return False
-    return isinstance(label, str) == isinstance(unlabeled, str) and bool(label == unlabeled)

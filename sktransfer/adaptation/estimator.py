@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, v
 from sktransfer.adaptation.build import loaded_nothing, without_backbone
 from sktransfer.adaptation.domain_pixels import refuse_frozen_stages
 from sktransfer.adaptation.domain_rows import domain_rows, inputs_of_numbers, inputs_of_parts
-from sktransfer.adaptation.domains import TARGET, as_labels, is_unlabeled, join_domains
+from sktransfer.adaptation.domains import TARGET, as_labels, join_domains
 from sktransfer.adaptation.heads import TwoHeads
 from sktransfer.adaptation.parameters import AdaptationParameters
 from sktransfer.adaptation.serving import (
@@ -33,6 +33,7 @@ from sktransfer.adaptation.unlabeled_scoring import warn_of_unlabeled_in_scorer
 from sktransfer.features.device import resolve_device
 from sktransfer.features.plan import input_preprocessing
 from sktransfer.images.validation import validate_images
+from sktransfer.labels import is_unlabeled
 from sktransfer.parameters import check_parameters
 from sktransfer.randomness import draw_seed
 from sktransfer.training.atomic_fit import restored_on_failure

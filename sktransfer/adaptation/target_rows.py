@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.utils.validation import check_consistent_length, has_fit_parameter
 
-from sktransfer.adaptation.domains import as_labels, is_unlabeled
+from sktransfer.adaptation.domains import as_labels
 from sktransfer.images.indexing import join, take
+from sktransfer.labels import is_unlabeled
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

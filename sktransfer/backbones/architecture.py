@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING
 
-from sktransfer.identity import identity_of, new_token, reads_environment
+from sktransfer.identity import Snapshot, identity_of, new_token, reads_environment, snapshot_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
     from sktransfer.backbones.spec import BackboneSpec
 
 __all__ = ["architecture_of"]
+
+_known: weakref.WeakKeyDictionary[nn.Module, tuple[BackboneSpec | None, Snapshot, str]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 def architecture_of(module: nn.Module, spec: BackboneSpec | None = None) -> str:
@@ -37,7 +42,17 @@ def architecture_of(module: nn.Module, spec: BackboneSpec | None = None) -> str:
     >>> architecture_of(average) == architecture_of(maximum)
     False
     """
+    known = _known.get(module)
+    if known is not None and known[0] is spec:
+        now = snapshot_of(module, checks=False)
+        if now is not None and known[1].equals(now):
+            return known[2]
     leave_out = None if spec is None else spec.is_head
     identity = identity_of(module, leave_out=leave_out, trusts_versions=True)
     # What lies outside may have changed since the last time.
-    return new_token() if reads_environment(identity.names) else identity.digest
+    if reads_environment(identity.names):
+        return new_token()
+    snapshot = None if identity.has_own_code else snapshot_of(module, checks=True)
+    if snapshot is not None:
+        _known[module] = spec, snapshot, identity.digest
+    return identity.digest

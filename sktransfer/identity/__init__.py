@@ -8,6 +8,15 @@ and the version of the package; what cannot be read is known as this object, in 
 
 from sktransfer.identity.identity import Identity, identity_of
 from sktransfer.identity.outside import reads_environment, reads_files
+from sktransfer.identity.snapshots import Snapshot, snapshot_of
 from sktransfer.identity.tokens import new_token
 
-__all__ = ["Identity", "identity_of", "new_token", "reads_environment", "reads_files"]
+__all__ = [
+    "Identity",
+    "Snapshot",
+    "identity_of",
+    "new_token",
+    "reads_environment",
+    "reads_files",
+    "snapshot_of",
+]

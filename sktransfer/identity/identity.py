@@ -30,11 +30,14 @@ class Identity(NamedTuple):
     names : frozenset of str
         Names of globals and attributes that its code uses, and texts that it holds: they tell whether it
         may depend on something outside, such as a file.
+    has_own_code : bool
+        Whether some code in it is not of an installed package.
     """
 
     digest: str
     hidden: str
     names: frozenset[str] = frozenset()
+    has_own_code: bool = False
 
 
 def identity_of(
@@ -90,7 +93,9 @@ def identity_of(
             walk.visit(value)
         walk.finish()
     except (RecursionError, TooLargeError):
-        return Identity(new_token(), f"a {type(value).__name__} of too many parts")
+        return Identity(
+            new_token(), f"a {type(value).__name__} of too many parts", frozenset(), True
+        )
     if walk.has_own_code:  # whose bytes are those of this version
         walk.put(platform.python_implementation(), ".".join(platform.python_version_tuple()[:2]))
-    return Identity(walk.digest(), walk.hidden, frozenset(walk.names))
+    return Identity(walk.digest(), walk.hidden, frozenset(walk.names), walk.has_own_code)

@@ -100,6 +100,9 @@ class AdaptationHead(nn.Module):
     (torch.Size([5, 8]), torch.Size([5, 3]), torch.Size([5, 1]))
     """
 
+    bottleneck: nn.Module
+    label: nn.Module
+
     def __init__(
         self,
         bottleneck: nn.Module,

@@ -8,17 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.ensemble import (
-    StackingClassifier,
-    StackingRegressor,
-    VotingClassifier,
-    VotingRegressor,
-)
 from sklearn.pipeline import Pipeline
 
 from sktransfer.exceptions import ExportError
 from sktransfer.export.extras import imported
 from sktransfer.export.head_graph import is_stepwise
+from sktransfer.export.shared_features import ENSEMBLES
 from sktransfer.features.transformer import DeepFeatureTransformer
 from sktransfer.images import as_image_sequence
 
@@ -90,9 +85,7 @@ def in_float32(model: Any) -> Any:
     model = getattr(model, "best_estimator_", model)
     if isinstance(model, Pipeline):
         return Pipeline([(name, in_float32(step)) for name, step in model.steps])
-    if isinstance(
-        model, VotingClassifier | VotingRegressor | StackingClassifier | StackingRegressor
-    ):
+    if isinstance(model, ENSEMBLES):
         twin = copy.copy(model)
         twin.estimators_ = [in_float32(member) for member in model.estimators_]
         return twin

@@ -6,19 +6,23 @@ import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sklearn.pipeline import Pipeline
+from torch import Tensor, nn
 
+from sktransfer.adaptation.estimator import AdaptedClassifier
+from sktransfer.adaptation.heads import AdaptationHead
 from sktransfer.exceptions import ExportError
 from sktransfer.export.network_graph import PooledNetwork
-from sktransfer.features.pipelines import split_pipeline
+from sktransfer.export.outputs import NetworkOutput, output_of_target
+from sktransfer.export.shared_features import ENSEMBLES, share_features
+from sktransfer.features.pipelines import split_first_step
+from sktransfer.features.taps import resolve_slots
+from sktransfer.features.transformer import DeepFeatureTransformer
+from sktransfer.finetuning.estimator import FineTunedEstimator
+from sktransfer.preprocessing import Preprocessing
+from sktransfer.raw_pixels import PixelTransformer
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-    from torch import nn
-
-    from sktransfer.features.transformer import DeepFeatureTransformer
-    from sktransfer.preprocessing import Preprocessing
+    from sktransfer.features.plan import Slot
 
 __all__ = ["Exportable", "take_apart"]
 
@@ -32,28 +36,22 @@ class Exportable:
     preprocessing : Preprocessing
         From an image to the network's input.
     network : nn.Module
-        From normalised images (batch, 3, size, size) to (batch, n_columns).
+        From normalised images (batch, 3, size, size) to the output.
+    output : NetworkOutput
+        What the network puts out.
     n_columns : int
-        Number of columns that the network gives.
+        Number of columns of it, or of the features.
     head : estimator or None
         Fitted estimator that takes the network's features; None if the network says it all.
-    output : {"features", "probabilities", "prediction"}
-        Name of the network's output.
-    classes : ndarray of shape (n_classes,) or None
-        Labels, if the network gives probabilities.
-    several : bool
-        Whether an image has several labels.
     about : dict of str to object
         Facts of the model for the file's metadata.
     """
 
     preprocessing: Preprocessing
     network: nn.Module
+    output: NetworkOutput
     n_columns: int
     head: Any
-    output: str
-    classes: NDArray[np.generic] | None
-    several: bool
     about: dict[str, Any]
 
 
@@ -70,46 +68,96 @@ def take_apart(model: Any) -> Exportable:
     ExportError
         If it does not begin with a network, naming the step.
     """
-    model = getattr(model, "best_estimator_", model)
-    if isinstance(model, Pipeline) and len(model.steps) == 1:
-        return take_apart(model.steps[0][1])
-    features, head = split_pipeline(model)
-    if features is not None:
-        return _of_features(features, head)
-    raise ExportError(_refusal(model))
+    first, head = split_first_step(model)
+    if isinstance(first, DeepFeatureTransformer):
+        return _of_features(first, first._ready()[1].slots, head)
+    if isinstance(first, FineTunedEstimator) and hasattr(first, "_trained"):
+        return _of_training(first, head)
+    if isinstance(first, AdaptedClassifier) and hasattr(first, "_trained") and head is None:
+        return _of_training(first, None)
+    if isinstance(first, PixelTransformer):
+        return _of_pixels(first, head)
+    if isinstance(first, ENSEMBLES) and hasattr(first, "estimators_") and head is None:
+        return _of_features(*share_features(first))
+    raise ExportError(_refusal(first, head))
 
 
-def _of_features(features: DeepFeatureTransformer, head: Any) -> Exportable:
+def _of_features(
+    features: DeepFeatureTransformer, slots: tuple[Slot, ...], head: Any
+) -> Exportable:
     loaded, plan = features._ready()
     module = copy.deepcopy(loaded.module)
-    return Exportable(
-        preprocessing=plan.preprocessing,
-        network=PooledNetwork(module, plan.slots, loaded.spec, plan.preprocessing.crop),
-        n_columns=plan.n_features,
-        head=head,
-        output="features",
-        classes=None,
-        several=False,
-        about={
-            "backbone": plan.backbone,
-            "weights": plan.weights,
-            "weights_digest": plan.digest,
-            "feature_names": plan.feature_names,
-            "classes": _listed(getattr(head, "classes_", None)),
-        },
-    )
+    network = PooledNetwork(module, slots, loaded.spec, plan.preprocessing.crop)
+    about = {
+        "backbone": plan.backbone,
+        "weights": plan.weights,
+        "weights_digest": plan.digest,
+        "feature_names": [f"{s.layer}_{s.pooling}_{i}" for s in slots for i in range(s.width)],
+        "classes": _listed(getattr(head, "classes_", None)),
+    }
+    n_columns = sum(slot.width for slot in slots)
+    return Exportable(plan.preprocessing, network, _features(), n_columns, head, about)
 
 
-def _listed(classes: Any) -> list[Any] | None:
+def _of_training(model: FineTunedEstimator | AdaptedClassifier, head: Any) -> Exportable:
+    """Take apart a network that was trained: alone, or as the features of other steps."""
+    trained, preprocessing = model._trained, model._trained.preprocessing
+    if getattr(model, "backbone", "") is None:
+        raise ExportError(
+            f"the {type(model).__name__} has backbone=None and takes numbers, not images. Only "
+            "networks of images can be exported."
+        )
+    loaded = trained.loaded
+    slots = resolve_slots(loaded, None, trained.pooling, preprocessing.crop)
+    module = copy.deepcopy(loaded.module)
+    network: nn.Module = PooledNetwork(module, slots, loaded.spec, preprocessing.crop)
+    output = _features()
+    if head is None:
+        output = output_of_target(model._coder)
+        scores: nn.Module = copy.deepcopy(trained.network.head).cpu().float()
+        if isinstance(scores, AdaptationHead):
+            scores = nn.Sequential(scores.bottleneck, scores.label)
+        standardize = copy.deepcopy(trained.network.standardize).cpu()
+        network = nn.Sequential(network, standardize, scores, output.module)
+    about = {
+        "backbone": loaded.spec.name,
+        "weights": loaded.weights,
+        "weights_digest": loaded.digest,
+        "classes": _listed(output.classes if head is None else getattr(head, "classes_", None)),
+    }
+    return Exportable(preprocessing, network, output, trained.widths[0], head, about)
+
+
+def _of_pixels(pixels: PixelTransformer, head: Any) -> Exportable:
+    size = int(pixels.size)
+    preprocessing = Preprocessing(size, size, (0.0,) * 3, (1.0,) * 3, "bicubic", "squash")
+    about = {
+        "feature_names": pixels.get_feature_names_out().tolist(),
+        "classes": _listed(getattr(head, "classes_", None)),
+    }
+    return Exportable(preprocessing, _Rows(), _features(), size * size * 3, head, about)
+
+
+class _Rows(nn.Module):
+    """From images (batch, 3, height, width) to rows of pixels, the channels of one side by side."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.permute(0, 2, 3, 1).flatten(1)
+
+
+def _features() -> NetworkOutput:
+    return NetworkOutput("features", nn.Identity())
+
+
+def _listed(classes: Any) -> list[str] | None:
     return None if classes is None else [*map(str, classes)]
 
 
-def _refusal(model: Any) -> str:
-    step, kind = "the model", type(model).__name__
-    if isinstance(model, Pipeline):
-        step, kind = f"its first step {model.steps[0][0]!r}", type(model.steps[0][1]).__name__
+def _refusal(first: Any, head: Any) -> str:
+    step = "the model" if head is None else "its first step"
     return (
-        f"{step} is a {kind}, and only what begins with a network can be exported: a Pipeline "
-        "whose first step is a DeepFeatureTransformer, a search over one, or a fine-tuned estimator. "
-        "Pass such a model, or pass this one on with save_model."
+        f"{step} is a {type(first).__name__}, and only what begins with a fitted network can be "
+        "exported: a Pipeline whose first step is a DeepFeatureTransformer, a search over one, an "
+        "ensemble of these, or a fine-tuned estimator. Pass such a model, or pass this one on with "
+        "save_model."
     )

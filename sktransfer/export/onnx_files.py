@@ -48,7 +48,7 @@ def export_onnx(
     ----------
     model : estimator
         A Pipeline that begins with a :class:`~sktransfer.DeepFeatureTransformer`, such a transformer
-        alone, or a fitted search over these.
+        alone, a fine-tuned or adapted estimator, a `layer_ensemble`, or a search over any of these.
     path : str or path
         The file to write, or to replace.
     check : images or None, default=None
@@ -114,13 +114,14 @@ def _graph_of(exportable: Exportable, opset: int) -> onnx.ModelProto:
     parts = {
         "pixels/": pixel_graph(exportable.preprocessing, opset),
         "network/": network_graph(
-            exportable.network, exportable.preprocessing.crop, exportable.output, opset
+            exportable.network, exportable.preprocessing.crop, exportable.output.name, opset
         ),
     }
+    output = exportable.output
     if exportable.head is not None:
         parts["head/"] = head_graph(exportable.head, exportable.n_columns, opset)
-    elif exportable.classes is not None:
-        parts["labels/"] = label_graph(exportable.classes, opset, several=exportable.several)
+    elif output.classes is not None:
+        parts["labels/"] = label_graph(output.classes, opset, several=output.several)
     return joined(list(parts.values()), list(parts))
 
 

@@ -32,6 +32,13 @@ class ExportReport:
         Size of the file.
     opset : int
         Version of ONNX's operators.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> report = ExportReport(Path("model.onnx"), ("label", "probabilities"), 1e-6, 1.0, 5, 100, 18)
+    >>> report.outputs[-1]
+    'probabilities'
     """
 
     path: Path

@@ -8,7 +8,7 @@ from sklearn.pipeline import Pipeline
 
 from sktransfer.features.transformer import DeepFeatureTransformer
 
-__all__ = ["split_pipeline"]
+__all__ = ["split_first_step", "split_pipeline"]
 
 
 def split_pipeline(estimator: Any) -> tuple[DeepFeatureTransformer | None, Any]:
@@ -38,12 +38,29 @@ def split_pipeline(estimator: Any) -> tuple[DeepFeatureTransformer | None, Any]:
     (DeepFeatureTransformer(backbone='tiny'), [('svc', SVC())])
     """
     estimator = getattr(estimator, "best_estimator_", estimator)
-    if isinstance(estimator, DeepFeatureTransformer):
-        return estimator, None
+    first, rest = split_first_step(estimator)
+    return (first, rest) if isinstance(first, DeepFeatureTransformer) else (None, estimator)
+
+
+def split_first_step(estimator: Any) -> tuple[Any, Any]:
+    """Split an estimator into its first step and what takes that step's output.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A Pipeline, also a nested one; a search that has found its ``best_estimator_``, which then
+        counts; or anything else, which is its own first step.
+
+    Returns
+    -------
+    first : estimator
+        The first step.
+    rest : estimator or None
+        A Pipeline of the other steps, which it shares with `estimator`; None if there are none.
+    """
+    estimator = getattr(estimator, "best_estimator_", estimator)
     if not isinstance(estimator, Pipeline):
-        return None, estimator
-    features, inner = split_pipeline(estimator.steps[0][1])
-    if features is None:
-        return None, estimator
+        return estimator, None
+    first, inner = split_first_step(estimator.steps[0][1])
     steps = ([] if inner is None else [(estimator.steps[0][0], inner)]) + estimator.steps[1:]
-    return features, Pipeline(steps) if steps else None
+    return first, Pipeline(steps) if steps else None

@@ -6,6 +6,7 @@ import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sklearn.pipeline import Pipeline
 from torch import Tensor, nn
 
 from sktransfer.adaptation.estimator import AdaptedClassifier
@@ -79,7 +80,7 @@ def take_apart(model: Any) -> Exportable:
         return _of_pixels(first, head)
     if isinstance(first, ENSEMBLES) and hasattr(first, "estimators_") and head is None:
         return _of_features(*share_features(first))
-    raise ExportError(_refusal(first, head))
+    raise ExportError(_refusal(model, first))
 
 
 def _of_features(
@@ -153,10 +154,11 @@ def _listed(classes: Any) -> list[str] | None:
     return None if classes is None else [*map(str, classes)]
 
 
-def _refusal(first: Any, head: Any) -> str:
-    step = "the model" if head is None else "its first step"
+def _refusal(model: Any, first: Any) -> str:
+    model = getattr(model, "best_estimator_", model)
+    step = f"first step {model.steps[0][0]!r}" if isinstance(model, Pipeline) else "model"
     return (
-        f"{step} is a {type(first).__name__}, and only what begins with a fitted network can be "
+        f"the {step} is a {type(first).__name__}, and only what begins with a fitted network can be "
         "exported: a Pipeline whose first step is a DeepFeatureTransformer, a search over one, an "
         "ensemble of these, or a fine-tuned estimator. Pass such a model, or pass this one on with "
         "save_model."

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from sktransfer.backbones import BackboneSpec, list_backbones, register_backbone
     from sktransfer.comparison import StrategyComparison, compare_strategies
     from sktransfer.ensembles import layer_ensemble
-    from sktransfer.export import ExportReport, export_onnx
+    from sktransfer.export import (
+        TRUSTED_TYPES,
+        ExportReport,
+        export_onnx,
+        load_model,
+        save_model,
+    )
     from sktransfer.features import DeepFeatureTransformer
     from sktransfer.finetuning import FineTuneClassifier, FineTuneRegressor
     from sktransfer.plotting import (
@@ -50,6 +56,7 @@ __version__ = "0.1.0"
 moved_modules.install()  # so that pickles of the first version load
 
 __all__ = [
+    "TRUSTED_TYPES",
     "BackboneSpec",
     "DANNClassifier",
     "DeepCORALClassifier",
@@ -81,11 +88,13 @@ __all__ = [
     "find_regions",
     "layer_ensemble",
     "list_backbones",
+    "load_model",
     "proxy_a_distance",
     "rank_backbones",
     "recommend_strategy",
     "register_backbone",
     "saliency_maps",
+    "save_model",
 ]
 
 # Where each name lives. Importing torch takes seconds, so it waits for the first use.
@@ -113,6 +122,7 @@ _HOMES = {
     "SaliencyMaps": "sktransfer.saliency",
     "StrategyComparison": "sktransfer.comparison",
     "StrategyComparisonDisplay": "sktransfer.plotting",
+    "TRUSTED_TYPES": "sktransfer.export",
     "UnsupervisedScorer": "sktransfer.adaptation",
     "audit_images": "sktransfer.audit",
     "compare_strategies": "sktransfer.comparison",
@@ -120,11 +130,13 @@ _HOMES = {
     "find_regions": "sktransfer.segmentation",
     "layer_ensemble": "sktransfer.ensembles",
     "list_backbones": "sktransfer.backbones",
+    "load_model": "sktransfer.export",
     "proxy_a_distance": "sktransfer.adaptation",
     "rank_backbones": "sktransfer.ranking",
     "recommend_strategy": "sktransfer.advice",
     "register_backbone": "sktransfer.backbones",
     "saliency_maps": "sktransfer.saliency",
+    "save_model": "sktransfer.export",
 }
 
 

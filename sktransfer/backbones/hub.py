@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["reachable"]
+__all__ = ["cached", "reachable"]
 
 _FILES = ("model.safetensors", "pytorch_model.bin")  # names that timm looks for
 _TIMEOUT_S = 10.0
@@ -27,11 +27,10 @@ def reachable(repository: str, files: Sequence[str] = _FILES) -> bool:
     files : sequence of str
         Names of files, any of which will do.
     """
-    hub: Any = importlib.import_module("huggingface_hub")
-    name, _, revision = repository.partition("@")
-    options = {"revision": revision} if revision else {}
-    if any(isinstance(hub.try_to_load_from_cache(name, file, **options), str) for file in files):
+    if cached(repository, files):
         return True
+    hub: Any = importlib.import_module("huggingface_hub")
+    name, options = _address(repository)
     try:
         hub.get_hf_file_metadata(hub.hf_hub_url(name, files[0], **options), timeout=_TIMEOUT_S)
     except hub.errors.HfHubHTTPError:  # it answers, if only that it has another file
@@ -39,3 +38,16 @@ def reachable(repository: str, files: Sequence[str] = _FILES) -> bool:
     except Exception:  # noqa: BLE001 - of the HTTP library, which differs between versions
         return False
     return True
+
+
+def cached(repository: str, files: Sequence[str] = _FILES) -> bool:
+    """Tell whether the hub's cache on this machine holds one of the files of a repository."""
+    hub: Any = importlib.import_module("huggingface_hub")
+    name, options = _address(repository)
+    return any(isinstance(hub.try_to_load_from_cache(name, file, **options), str) for file in files)
+
+
+def _address(repository: str) -> tuple[str, dict[str, str]]:
+    """Split an identifier into a name and, as the hub's functions take it, a revision."""
+    name, _, revision = repository.partition("@")
+    return name, {"revision": revision} if revision else {}

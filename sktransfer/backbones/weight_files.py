@@ -31,7 +31,14 @@ if TYPE_CHECKING:
 
     from sktransfer.backbones.spec import BackboneSpec
 
-__all__ = ["check_fits", "download", "nearest_name", "read_state", "without_counters"]
+__all__ = [
+    "cached_file",
+    "check_fits",
+    "download",
+    "nearest_name",
+    "read_state",
+    "without_counters",
+]
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model")  # keys under which trainers keep weights
 _PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
@@ -57,7 +64,7 @@ def download(backbone: str, name: str, url: str | None) -> Path:
     """
     if url is None:
         raise WeightsError(f"weights={name!r} of {backbone} have neither file nor address.")
-    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    path = cached_file(url)
     if path.exists():
         return path
     hashed = re.search(r"-([a-f0-9]{8,})\.", path.name)
@@ -79,6 +86,11 @@ def download(backbone: str, name: str, url: str | None) -> Path:
             "Try again."
         ) from exc
     return path
+
+
+def cached_file(url: str) -> Path:
+    """Say where torch's cache folder keeps what came from an address, or would keep it."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

@@ -1,6 +1,8 @@
-"""Export: a fitted model as an ONNX file that runs without torch and scikit-learn."""
+"""Export: a fitted model as an ONNX file that runs without torch, or as a file without any code."""
 
 from sktransfer.export.onnx_files import export_onnx
 from sktransfer.export.report import ExportReport
+from sktransfer.export.skops_files import load_model, save_model
+from sktransfer.export.trusted_types import TRUSTED_TYPES
 
-__all__ = ["ExportReport", "export_onnx"]
+__all__ = ["TRUSTED_TYPES", "ExportReport", "export_onnx", "load_model", "save_model"]

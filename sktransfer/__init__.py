@@ -55,8 +55,7 @@ __version__ = "0.1.0"
 
 moved_modules.install()  # so that pickles of the first version load
 
-__all__ = [
-    "TRUSTED_TYPES",
+__all__ = [  # noqa: RUF022 - sorted as `sorted` does
     "BackboneSpec",
     "DANNClassifier",
     "DeepCORALClassifier",
@@ -80,6 +79,7 @@ __all__ = [
     "SaliencyMaps",
     "StrategyComparison",
     "StrategyComparisonDisplay",
+    "TRUSTED_TYPES",
     "UnsupervisedScorer",
     "__version__",
     "audit_images",

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from sktransfer.cli import model_files
 from sktransfer.cli.arguments import (
     CANDIDATES,
     add_manner,
@@ -23,7 +24,6 @@ from sktransfer.cli.output import (
     format_params,
     print_result,
     say,
-    whole_file,
 )
 from sktransfer.cli.sources import load_labelled_images, load_target
 from sktransfer.readable import readable
@@ -41,7 +41,6 @@ __all__ = [
     "add_arguments",
     "compare_images",
     "run",
-    "save_model",
     "scored_on",
     "sources_of",
 ]
@@ -62,7 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--out", type=Path, default=Path("sktransfer-model.joblib"), metavar="FILE",
-        help="where the winner goes, replacing what is there (default: %(default)s)",
+        help="where the winner goes, replacing what is there (default: %(default)s); "
+        + model_files.KINDS,
     )  # fmt: skip
     parser.add_argument(
         "--report", type=Path, metavar="FILE.html",
@@ -196,24 +196,15 @@ def scored_on(options: argparse.Namespace) -> str:
     return f", on the images in {options.target}" if options.score_target else ""
 
 
-def save_model(model: object, file: Path) -> None:
-    """Save a fitted model; an interruption leaves the file that was there."""
-    import joblib
-
-    with whole_file(file) as unfinished:
-        joblib.dump(model, unfinished)
-
-
 def _save_and_predict(
     comparison: StrategyComparison, images: Images, out: Path
 ) -> list[dict[str, object]]:
-    import joblib
     import numpy as np
 
     assert images.y is not None
-    save_model(comparison.best_estimator_, out)
+    model_files.save(comparison.best_estimator_, out)
     rows = np.linspace(0, len(images.X) - 1, num=min(_N_SHOWN, len(images.X)), dtype=int)
-    predicted = joblib.load(out).predict(images.X[rows])
+    predicted = model_files.load(out).predict(images.X[rows])
     return [
         {"image": images.names[row], "label": images.y[row], "predicted": label}
         for row, label in zip(rows, predicted, strict=True)

@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sktransfer.cli import model_files
 from sktransfer.cli.arguments import add_manner
 from sktransfer.cli.output import as_json, print_result, say
 from sktransfer.exceptions import ImageError
@@ -20,17 +21,13 @@ __all__ = ["HELP", "add_arguments", "run"]
 
 HELP = "predict the labels of images with a saved model"
 
-_TRUST = (
-    "a model file is a pickle, and loading it runs whatever its writer put there: only use files "
-    "that you trust"
-)
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument(
-        "model", type=Path, metavar="MODEL", help=f"saved by train or compare; {_TRUST}"
-    )
+        "model", type=Path, metavar="MODEL",
+        help=f"saved by train or compare; unless it ends in .skops, {model_files.TRUST}",
+    )  # fmt: skip
     parser.add_argument(
         "files", type=Path, nargs="+", metavar="FILE", help="images, or folders of images"
     )
@@ -45,9 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Load the model and print what it predicts."""
     if not options.quiet:
-        say(f"sktransfer: loading {options.model}; {_TRUST}")
+        say(f"sktransfer: loading {options.model}; {model_files.describe(options.model)}")
     paths = [path for given in options.files for path in _listed(given)]
-    model = _load(options.model)
+    model = model_files.load(options.model)
     rows = _predict(model, paths)
     if options.json or options.format == "json":
         print_result(as_json(rows))
@@ -61,23 +58,6 @@ def _listed(given: Path) -> list[str]:
     if not given.exists():
         raise FileNotFoundError(f"the image {str(given)!r} does not exist.")
     return [str(given)]
-
-
-def _load(file: Path) -> Any:
-    import joblib
-
-    if not file.is_file():
-        raise FileNotFoundError(f"the model {str(file)!r} does not exist.")
-    try:
-        model = joblib.load(file)
-    except Exception as exc:  # a pickle can fail in any way
-        raise ValueError(
-            f"the model {str(file)!r} cannot be loaded ({type(exc).__name__}: {exc}). It must be "
-            "a file saved by train, compare or joblib.dump, with these versions of the libraries."
-        ) from exc
-    if not hasattr(model, "predict"):
-        raise ValueError(f"the model {str(file)!r} holds a {type(model).__name__}, no model.")
-    return model
 
 
 def _predict(model: Any, paths: list[str]) -> list[dict[str, Any]]:

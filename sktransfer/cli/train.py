@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sktransfer.cli import model_files
 from sktransfer.cli.arguments import CANDIDATES, add_manner, add_network, add_search, add_source
-from sktransfer.cli.compare import compare_images, save_model, scored_on, sources_of
+from sktransfer.cli.compare import compare_images, scored_on, sources_of
 from sktransfer.cli.output import (
     as_json,
     check_apart,
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_source(parser, optional=False)
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FILE",
-        help="where the model goes, replacing what is there",
+        help=f"where the model goes, replacing what is there; {model_files.KINDS}",
     )  # fmt: skip
     parser.add_argument(
         "--candidate", choices=CANDIDATES, default="logistic",
@@ -51,7 +52,7 @@ def run(options: argparse.Namespace) -> None:
     target = load_target(options.target, labelled=options.score_target)
     check_apart("--out", options.out, sources_of(options, images, target))
     found = compare_images(images, target, options, [CANDIDATES[options.candidate]])
-    save_model(found.best_estimator_, options.out)
+    model_files.save(found.best_estimator_, options.out)
     row = found.results_.iloc[0]
     if options.json:
         result = {

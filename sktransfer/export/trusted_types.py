@@ -27,6 +27,9 @@ _OURS = (
     "training.targets.continuous.ContinuousTarget",
     "training.targets.multilabel.MultilabelTarget",
     "training.warm_start.Origin",
+    "unlabelled.folds.LabeledFold",
+    "unlabelled.self_training.NeighborSelfTrainingClassifier",
+    "unlabelled.smoothing.NeighborSmoother",
 )
 
 # What skops does not trust by itself and that fitted models of scikit-learn hold; none of them

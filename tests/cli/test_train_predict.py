@@ -3,7 +3,9 @@ import io
 import json
 
 import joblib
+import numpy as np
 import pytest
+from PIL import Image
 from sklearn.dummy import DummyRegressor
 
 from sktransfer.cli import main
@@ -107,3 +109,39 @@ def test_what_cannot_be_predicted_is_one_line_and_code_1(folder, model, error_li
     (folder / "broken/broken.png").write_bytes(b"no image")
     assert main(["predict", *words, "--quiet"]) == 1
     assert message in error_line()
+
+
+def test_a_model_in_a_file_of_skops_is_saved_and_loaded_by_its_ending(folder, capsys):
+    pytest.importorskip("skops", reason="the extra skops is not installed")
+    assert main(["train", "digits", "--out", "model.skops", "--quiet", *QUICK]) == 0
+    capsys.readouterr()
+    assert main(["predict", "model.skops", "digits/one/0001.png"]) == 0
+    captured = capsys.readouterr()
+    assert "loading model.skops; a file of skops, which executes nothing" in captured.err
+    assert captured.out.splitlines()[1].startswith("digits/one/0001.png,one,")
+
+
+def test_a_pickle_with_the_ending_of_skops_is_not_run(model, folder, error_line):
+    pytest.importorskip("skops", reason="the extra skops is not installed")
+    (folder / model).rename(folder / "model.skops")
+    assert main(["predict", "model.skops", "digits/one/0001.png", "--quiet"]) == 1
+    assert "must be a file that save_model wrote" in error_line()
+
+
+def test_export_writes_a_file_of_onnx_and_says_how_near_it_comes(model, folder, capsys):
+    runtime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    pytest.importorskip("skl2onnx", reason="the extra onnx is not installed")
+    words = ["export", model, "--out", "model.onnx", "--check", "digits/one", "--quiet"]
+    assert main([*words, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["outputs"] == ["label", "probabilities"]
+    assert (report["n_checked"], report["agreement"]) == (8, 1)
+    assert report["bytes"] == (folder / "model.onnx").stat().st_size
+    pixels = np.asarray(Image.open("digits/one/0001.png").convert("RGB"))
+    session = runtime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
+    assert session.run(["label"], {"images": pixels[None]})[0].tolist() == ["one"]
+
+
+def test_export_does_not_write_over_the_model(model, error_line):
+    assert main(["export", model, "--out", model]) == 1
+    assert "is also what the command reads" in error_line()

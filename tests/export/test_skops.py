@@ -19,7 +19,10 @@ from sktransfer import (
     FineTuneClassifier,
     FineTuneRegressor,
     FineTuneSegmenter,
+    LabeledFold,
     MMDClassifier,
+    NeighborSelfTrainingClassifier,
+    NeighborSmoother,
     PixelClassifier,
     layer_ensemble,
     load_model,
@@ -66,6 +69,14 @@ FITS = {
     "DANN": lambda: DANNClassifier("tiny", **TRAINING).fit(X, HALF),
     "CORAL": lambda: DeepCORALClassifier("tiny", **TRAINING).fit(X, HALF),
     "MMD": lambda: MMDClassifier("tiny", **TRAINING).fit(X, HALF),
+    "neighbours": lambda: make_pipeline(
+        DeepFeatureTransformer("tiny"), NeighborSmoother(3), NeighborSelfTrainingClassifier()
+    ).fit(X, HALF),
+    "search of the labelled": lambda: GridSearchCV(
+        make_pipeline(DeepFeatureTransformer("tiny"), NeighborSelfTrainingClassifier()),
+        {"neighborselftrainingclassifier__n_neighbors": [3]},
+        cv=LabeledFold(2),
+    ).fit(X, HALF),
     "segmenter": lambda: FineTuneSegmenter("tiny", **TRAINING).fit(MASKS.X[:4], MASKS.y[:4]),
     "pixel classifier": lambda: PixelClassifier(backbone="tiny", random_state=0).fit(
         MASKS.X[:4], MASKS.y[:4]

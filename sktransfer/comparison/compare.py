@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import joblib
 from sklearn.base import clone
-from sklearn.model_selection import GridSearchCV, ParameterGrid
+from sklearn.model_selection import GridSearchCV
 
 from sktransfer.adaptation.target_rows import check_target_labels, fit_on, split_target
 from sktransfer.comparison.candidates import Candidate, check_candidates, strategy_candidates
 from sktransfer.comparison.folds import make_folds
-from sktransfer.comparison.grid_fit import Fit, Study, fit_grid
+from sktransfer.comparison.grid_fit import Fit, Study, fit_grid, keys_of_fits
 from sktransfer.comparison.prefetch import pass_once, shared_cache
 from sktransfer.comparison.progress import watched
 from sktransfer.comparison.results import StrategyComparison, tabulate
@@ -191,8 +191,9 @@ batch_size
             key="" if journal is None else _digest(X, labels, X_target, target_labels, image_shape),
             finished=Path(scratch, "finished"),
         )
+        keys = {name: keys_of_fits(candidate, study) for name, candidate in chosen.items()}
         passed = pass_once(X, chosen, journal=journal, key=study.key, verbose=verbose)
-        fits = _fit_all(chosen, study, n_jobs, verbose)
+        fits = _fit_all(chosen, study, keys, n_jobs, verbose)
         tables = tabulate(chosen, fits, study, passed)
         winner = tables.results.iloc[0]
         best = clone(chosen[winner["candidate"]].estimator).set_params(**winner["best_params"])
@@ -218,18 +219,21 @@ batch_size
 
 
 def _fit_all(
-    candidates: Mapping[str, Candidate], study: Study, n_jobs: int | None, verbose: int
+    candidates: Mapping[str, Candidate],
+    study: Study,
+    keys: Mapping[str, list[str]],
+    n_jobs: int | None,
+    verbose: int,
 ) -> dict[str, list[Fit]]:
     """Fit every candidate; raise what was wrong with the first if all fail."""
     assert study.finished is not None
-    n_settings = sum(len(ParameterGrid(candidate.param_grid)) for candidate in candidates.values())
-    total = n_settings * len(study.folds)
+    total = sum(map(len, keys.values()))
     fits = {}
     with watched(study.finished, total, unit="fit", verbose=verbose) as now:
         for name, candidate in candidates.items():
             now(name)
             gc.collect()  # what earlier candidates have left must not count for this one
-            fits[name] = fit_grid(name, candidate, study, n_jobs)
+            fits[name] = fit_grid(name, candidate, study, keys[name], n_jobs)
     errors = [fit.error for of_one in fits.values() for fit in of_one]
     if errors[0] is not None and all(errors):
         raise errors[0]

@@ -6,6 +6,7 @@ import pickle
 import time
 import warnings
 from dataclasses import dataclass, fields, replace
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,14 +24,14 @@ from sktransfer.features.store import Store, open_store
 from sktransfer.images.indexing import take
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from sktransfer.comparison.candidates import Candidate
 
-__all__ = ["Fit", "Study", "best_setting", "fit_grid"]
+__all__ = ["Fit", "Study", "best_setting", "fit_grid", "keys_of_fits"]
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,29 @@ class Study:
     finished: Path | None = None
 
 
-def fit_grid(name: str, candidate: Candidate, study: Study, n_jobs: int | None) -> list[Fit]:
+def keys_of_fits(candidate: Candidate, study: Study) -> list[str]:
+    """Say what every fit of a candidate depends on, in the order in which `fit_grid` fits.
+
+    To be called before anything is fitted, because a fit may change what an estimator's code uses,
+    such as a model that it loads once.
+
+    Returns
+    -------
+    list of str
+        Keys of the journal; empty ones without a journal.
+    """
+    if study.journal is None:
+        return [""] * len(ParameterGrid(candidate.param_grid)) * len(study.folds)
+    return [
+        key_of(images=study.key, train=train, test=test, candidate=estimator, scoring=study.scoring)
+        for _, estimator in _settings(candidate)
+        for train, test in study.folds
+    ]
+
+
+def fit_grid(
+    name: str, candidate: Candidate, study: Study, keys: Sequence[str], n_jobs: int | None
+) -> list[Fit]:
     """Fit and score every setting of a candidate on every fold.
 
     Parameters
@@ -117,6 +140,8 @@ def fit_grid(name: str, candidate: Candidate, study: Study, n_jobs: int | None) 
         Estimator and grid.
     study : Study
         Images, folds, scoring, and what is known already.
+    keys : sequence of str
+        See `keys_of_fits`.
     n_jobs : int or None
         Processes.
 
@@ -135,14 +160,10 @@ def fit_grid(name: str, candidate: Candidate, study: Study, n_jobs: int | None) 
     FitFailedWarning
         If a fit ends by another error; its score is NaN, and the others stand.
     """
-    estimators = [
-        (params, clone(candidate.estimator).set_params(**clone(params, safe=False)))
-        for params in ParameterGrid(candidate.param_grid)
-    ]
+    tasks = product(list(_settings(candidate)), range(len(study.folds)))
     found: list[Fit] = Parallel(n_jobs=n_jobs)(
-        delayed(_fit)(estimator, params, study, fold)
-        for params, estimator in estimators
-        for fold in range(len(study.folds))
+        delayed(_fit)(estimator, params, study, fold, key)
+        for ((params, estimator), fold), key in zip(tasks, keys, strict=True)
     )
     errors = [fit.error for fit in found if fit.error is not None]
     if errors:
@@ -166,16 +187,16 @@ def best_setting(fits: Sequence[Fit]) -> list[Fit]:
     return settings[0 if np.isnan(means).all() else int(np.nanargmax(means))]
 
 
-def _fit(estimator: Any, params: Mapping[str, Any], study: Study, fold: int) -> Fit:
+def _settings(candidate: Candidate) -> Iterator[tuple[Mapping[str, Any], Any]]:
+    """Set a clone of a candidate's estimator as each setting of its grid says."""
+    for params in ParameterGrid(candidate.param_grid):
+        yield params, clone(candidate.estimator).set_params(**clone(params, safe=False))
+
+
+def _fit(estimator: Any, params: Mapping[str, Any], study: Study, fold: int, key: str) -> Fit:
     """Find a fit in the journal, or do the work and write it there."""
     result = Fit(params, fold)
-    known, key = None, ""
-    if study.journal is not None:
-        train, test = study.folds[fold]
-        key = key_of(
-            images=study.key, train=train, test=test, candidate=estimator, scoring=study.scoring
-        )
-        known = study.journal.read(key)
+    known = None if study.journal is None else study.journal.read(key)
     if known is not None and set(_MEASURES) <= set(known):
         measured: dict[str, Any] = {
             name: np.nan if known[name] is None else known[name] for name in _MEASURES

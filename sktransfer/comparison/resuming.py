@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Journal", "digest_of_images", "identity_of_result", "key_of"]
 
 # Parameters that say how something is computed, not what: they may differ after the interruption.
-_HOW = frozenset({"cache", "n_jobs", "num_workers", "verbose"})
+_HOW = frozenset({"cache", "memory", "n_jobs", "num_workers", "verbose"})
 
 
 class Journal:

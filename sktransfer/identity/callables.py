@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import builtins
+import functools
+import importlib
 import importlib.util
 import sys
-from types import CellType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING
 
-from sktransfer.identity.packages import package_of_file, package_of_module
+from torch import nn
+
+from sktransfer.identity.packages import (
+    package_of_class,
+    package_of_file,
+    package_of_module,
+    package_of_name,
+)
 
 if TYPE_CHECKING:
-    import functools
-
     from sktransfer.identity.walk import Walk
 
 __all__ = [
@@ -21,10 +28,9 @@ __all__ = [
     "visit_method",
     "visit_module",
     "visit_partial",
+    "visit_patches",
     "visit_wrapper",
 ]
-
-_PLAIN = (int, float, complex, str, bytes, bool, type(None))
 
 
 def visit_function(walk: Walk, function: FunctionType) -> None:
@@ -96,18 +102,50 @@ def visit_builtin(walk: Walk, function: object) -> None:
 
 
 def visit_module(walk: Walk, module: ModuleType, names: frozenset[str] | None = None) -> None:
-    """Write down a Python module: what code names of it; all of a user's own if that is not known."""
+    """Write down a Python module: what code names of it; all of a user's own if that is not known.
+
+    Of a package's, only what somebody else has put there counts besides the version, since what is there at
+    all depends on what has been imported.
+    """
     package = package_of_module(module)
     walk.put("module", module.__name__, package or "")
-    if names is None and package:
+    if package:
+        visit_patches(walk, module, names)
         return
     if not walk.is_new(module, "" if names is None else f"names {hash(names)}"):
         return
     for name, value in sorted(vars(module).items()):
-        named = name in names if names is not None else not name.startswith("__")
-        if named and (not package or callable(value) or isinstance(value, (ModuleType, *_PLAIN))):
+        if name in names if names is not None else not name.startswith("__"):
             walk.put(name)
             _visit_reference(walk, value, names)
+
+
+def visit_patches(walk: Walk, module: ModuleType, names: frozenset[str] | None) -> None:
+    """Write down the functions that somebody else has put into a package's module, of those named."""
+    present = vars(module)
+    for name in sorted(present if names is None else names & present.keys()):
+        value = present[name]
+        if isinstance(value, ModuleType):
+            if names is not None and package_of_module(value):
+                visit_patches(walk, value, names - {name})
+        elif is_patch(module, name, value):
+            walk.put("patch", name)
+            walk.visit(value)
+
+
+def is_patch(module: ModuleType, name: str, value: object) -> bool:
+    """Tell a function in a package's module that is a user's own, or another one of torch."""
+    if isinstance(value, FunctionType) and package_of_file(value.__code__.co_filename) is None:
+        return True
+    if isinstance(value, FunctionType | BuiltinFunctionType):
+        return module is nn.functional and value.__name__.strip("_") != name.strip("_")
+    if isinstance(value, MethodType | functools.partial):
+        return not name.startswith("_")
+    return (
+        isinstance(value, type)
+        and package_of_class(value) is None
+        and value.__module__ != module.__name__
+    )
 
 
 def _visit_reference(walk: Walk, value: object, names: frozenset[str] | None) -> None:
@@ -135,11 +173,15 @@ def _visit_import(
     if level:
         package = function.__globals__.get("__package__") or ""
         name = importlib.util.resolve_name("." * level + name, package)
-    module = sys.modules.get(name)
-    if module is None:  # its code is not known before the function runs
-        walk.put("not imported", name)
-        walk.hide(function)
-    else:
-        visit_module(walk, module, names)
-        if "." in name:
-            visit_module(walk, sys.modules[name.partition(".")[0]], names)
+    package = package_of_name(name)
+    if package:
+        walk.put("import", name, package)
+        return
+    try:  # as the function will
+        module = importlib.import_module(name)
+    except Exception:  # noqa: BLE001 - whatever somebody's module raises; then the function does, too
+        walk.put("no import", name)
+        return
+    visit_module(walk, module, names)
+    if "." in name:
+        visit_module(walk, sys.modules[name.partition(".")[0]], names)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from torch import fx, nn
 
 from sktransfer.identity import classes
+from sktransfer.identity.callables import visit_patches
 from sktransfer.torch_internals import global_hooks, is_batchnorm
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def visit_network(walk: Walk, module: nn.Module, path: str | None = None) -> Non
         return
     walk.put("network")
     if not path:
+        visit_patches(walk, nn.functional, None)  # which modules of torch call
         for kind in _GLOBAL_HOOKS:
             _visit_hooks(walk, global_hooks(), kind)
     classes.visit_class_of_network(walk, type(module))

@@ -35,7 +35,9 @@ def visit_object(walk: Walk, value: object) -> None:
         walk.visit_all("items", value)
     elif isinstance(value, set | frozenset):
         walk.visit_unordered("members", value)
-    if _is_readable(value):
+    if walk.replace is not None and _chooses_what_is_pickled(cls):
+        visit_reduced(walk, value)  # it keeps things that are of this process only
+    elif _is_readable(value):
         walk.visit_attributes(attributes_of(value))
     else:
         visit_reduced(walk, value)
@@ -56,6 +58,11 @@ def attributes_of(value: object) -> dict[str, object]:
 def _is_frozen(value: object) -> bool:
     parameters = getattr(type(value), "__dataclass_params__", None)
     return bool(getattr(parameters, "frozen", False))
+
+
+def _chooses_what_is_pickled(cls: type) -> bool:
+    names = ("__reduce__", "__reduce_ex__", "__getstate__")
+    return any(getattr(cls, name, None) is not getattr(object, name, None) for name in names)
 
 
 def _is_readable(value: object) -> bool:

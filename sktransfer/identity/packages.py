@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import platform
 import sys
 import sysconfig
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import ModuleType
 
-__all__ = ["package_of_class", "package_of_file", "package_of_module"]
+__all__ = ["package_of_class", "package_of_file", "package_of_module", "package_of_name"]
 
 _PYTHON = "python {}.{}".format(*platform.python_version_tuple())
 _STDLIB = sysconfig.get_path("stdlib").replace("\\", "/") + "/"
@@ -28,7 +29,6 @@ _RELEASED = frozenset({
 _HEAP_TYPE = 1 << 9  # CPython's flag of classes that were made while the program runs
 
 
-@lru_cache(4096)
 def package_of_file(filename: str) -> str | None:
     """Name the package that a file of code belongs to, and its version; None if it is a user's own.
 
@@ -40,17 +40,41 @@ def package_of_file(filename: str) -> str | None:
     >>> package_of_file("<stdin>") is None
     True
     """
+    top = _top_of_file(filename)
+    if top is None or top == _PYTHON:
+        return top
+    version = getattr(sys.modules.get(top), "__version__", "")
+    return f"{top} {version}" if top in _RELEASED else f"{top} {version} {_contents(top, filename)}"
+
+
+@lru_cache(4096)
+def _top_of_file(filename: str) -> str | None:
     path = filename.replace("\\", "/")
     if path.startswith("<frozen "):
         return _PYTHON
     if path.startswith("<"):  # made while the program runs
         return None
     if path.startswith(_THIS):
-        return _with_version("sktransfer", path)
+        return "sktransfer"
     for folder in ("/site-packages/", "/dist-packages/"):
         if folder in path:
-            return _with_version(path.rpartition(folder)[2].split("/")[0].partition(".")[0], path)
+            return path.rpartition(folder)[2].split("/")[0].partition(".")[0]
     return _PYTHON if path.startswith(_STDLIB) else None
+
+
+def package_of_name(name: str) -> str | None:
+    """Name the package that a Python module of a name belongs to, without importing it."""
+    top = name.partition(".")[0]
+    if top in sys.stdlib_module_names:
+        return _PYTHON
+    module = sys.modules.get(top)
+    if module is not None:
+        return package_of_module(module)
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    return None if spec is None or spec.origin is None else package_of_file(spec.origin)
 
 
 def package_of_module(module: ModuleType) -> str | None:
@@ -80,11 +104,6 @@ def package_of_class(cls: type) -> str | None:
     for name in cls.__qualname__.split("."):
         found = getattr(found, "__dict__", {}).get(name)
     return package if found is cls else None
-
-
-def _with_version(top: str, path: str) -> str:
-    version = getattr(sys.modules.get(top), "__version__", "")
-    return f"{top} {version}" if top in _RELEASED else f"{top} {version} {_contents(top, path)}"
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import sys
 from types import BuiltinFunctionType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -75,6 +76,9 @@ def snapshot_of(module: nn.Module, *, checks: bool) -> Snapshot | None:
                 objects.append(value)
         for tensor in _tensors(part):
             versions += (version_of(tensor), tensor.data_ptr())
+    objects += vars(nn.functional).values()  # which modules of torch call
+    tops = sorted({cls.__module__.partition(".")[0] for cls in classes})
+    objects += (getattr(sys.modules.get(top), "__version__", None) for top in tops)
     for base in sorted({base for cls in classes for base in cls.__mro__}, key=id):
         objects.append(base)
         objects += vars(base).values()

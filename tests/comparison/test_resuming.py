@@ -35,6 +35,17 @@ class Counted(DummyClassifier):
         return super().fit(np.zeros((len(y), 1)), y)
 
 
+LOADED = []
+
+
+class Loading(Counted):
+    """Loads something once in a process."""
+
+    def fit(self, X, y):
+        LOADED.append(len(LOADED))
+        return super().fit(X, y)
+
+
 @pytest.fixture
 def counted(tmp_path):
     """A candidate, and a function that tells how often it was fitted since the last call."""
@@ -63,6 +74,15 @@ def test_what_is_finished_is_not_done_again(few, counted, tmp_path):
     assert n_fits() == 1
     assert first.results_.equals(again.results_)
     assert first.fold_scores_.equals(again.fold_scores_)
+
+
+def test_what_a_fit_changes_outside_its_estimator_is_no_other_estimator(few, tmp_path):
+    file = tmp_path / "fits"
+    candidates = {"guess": (Loading(str(file)), {"random_state": [0, 1]})}
+    for n_fits in (2 * 3 + 1, 2 * 3 + 2):
+        LOADED.clear()  # as in a new process
+        compare_strategies(*few, candidates=candidates, cv=3, resume=tmp_path / "r")
+        assert file.stat().st_size == n_fits
 
 
 def test_scores_are_those_without_an_interruption(few, counted, tmp_path):

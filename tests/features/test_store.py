@@ -6,14 +6,21 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 
 import numpy as np
+import PIL
 import pytest
+import torch
 
 from sktransfer import DeepFeatureTransformer
+from sktransfer.backbones import load_backbone
 from sktransfer.exceptions import CacheError, CacheWarning
+from sktransfer.features.engine import prepare
 from sktransfer.features.folder_store import FolderStore
-from sktransfer.features.store import MemoryStore, Record, content_key, open_store
+from sktransfer.features.plan import plan_features
+from sktransfer.features.store import MemoryStore, Record, content_key, context_key, open_store
+from sktransfer.features.taps import resolve_slots
 
 
 def _record(value, n=4):
@@ -97,6 +104,23 @@ def test_content_tells_images_apart_by_shape_and_pixels():
     }
     assert len(keys) == 4
     assert content_key(pixels.copy()) == content_key(pixels)
+
+
+def test_a_row_depends_on_the_tokens_that_are_pooled_and_on_who_decoded_the_image(monkeypatch):
+    loaded = load_backbone("tiny")
+    slots = resolve_slots(loaded, None, "avg", 64)
+    engine = prepare(loaded, torch.device("cpu"), "float32", slots)
+    plan = plan_features(loaded, loaded.preprocessing, engine, slots)
+    others = [
+        replace(engine, spec=replace(loaded.spec, prefix_tokens=1)),
+        replace(engine, spec=replace(loaded.spec, layout="nhwc")),
+        replace(engine, architecture="another"),
+    ]
+    keys = [context_key(plan, one) for one in (engine, *others)]
+    for library in (PIL, torch):
+        monkeypatch.setattr(library, "__version__", "99")
+        keys.append(context_key(plan, engine))
+    assert len(set(keys)) == 6
 
 
 # --- on disk -------------------------------------------------------------------------------------

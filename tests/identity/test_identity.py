@@ -10,10 +10,12 @@ import types
 import numpy as np
 import pytest
 import torch
+import torchvision
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
+from sktransfer.backbones.architecture import architecture_of
 from sktransfer.comparison.resuming import identity_of_result
 from sktransfer.identity import identity_of
 
@@ -182,10 +184,10 @@ def test_a_module_imported_in_a_function_counts(monkeypatch):
     own = types.ModuleType("own_functions")
     own.act = lambda x: x
     net = _named_net(middle=middle)()
-    assert identity_of(net).hidden == "a function"
+    without = identity_of(net)
     monkeypatch.setitem(sys.modules, "own_functions", own)
     before = identity_of(net)
-    assert not before.hidden
+    assert before != without
     own.act = lambda x: -x
     assert identity_of(net) != before
 
@@ -329,6 +331,46 @@ def test_the_code_of_an_estimator_counts():
     assert identity_of_result(one) != identity_of_result(other)
 
 
+def test_what_else_has_been_imported_of_a_package_does_not_count():
+    code = """
+import sys
+import scipy, torchvision, xml
+from torch import nn
+from sktransfer.identity import identity_of
+class Net(nn.Module):
+    def forward(self, x):
+        import xml.dom.minidom
+        return xml.dom.minidom.parse(scipy.special.expit(torchvision.io.read_image(x)))
+if len(sys.argv) > 1:
+    import scipy.special, torchvision.io, xml.dom.minidom
+print(identity_of(Net()).digest)
+"""
+    found = [
+        subprocess.run([sys.executable, "-c", code, *more], capture_output=True, check=True).stdout
+        for more in ([], ["all"])
+    ]
+    assert found[0] == found[1]
+
+
+def test_versions_of_packages_count(monkeypatch):
+    networks = [torchvision.models.resnet18(), _timm(num_heads=2)]
+    before = [architecture_of(network) for network in networks]
+    monkeypatch.setattr(torchvision, "__version__", "99")
+    assert architecture_of(networks[0]) != before[0]
+    assert architecture_of(networks[1]) == before[1]
+    monkeypatch.setattr("timm.__version__", "99")
+    assert architecture_of(networks[1]) != before[1]
+
+
+def test_functions_of_torch_that_somebody_has_replaced_count(monkeypatch):
+    net = nn.Sequential(nn.ReLU())
+    before = identity_of(net)
+    monkeypatch.setattr(nn.functional, "relu", lambda x, inplace=False: x)
+    assert identity_of(net) != before
+    monkeypatch.setattr(nn.functional, "relu", nn.functional.gelu)
+    assert identity_of(net) != before
+
+
 # --- in other processes --------------------------------------------------------------------------
 
 SCRIPT = """
@@ -340,6 +382,7 @@ from sklearn.metrics import make_scorer
 from torch import nn
 from sktransfer import DeepFeatureTransformer
 from sktransfer.backbones import get_backbone
+from sktransfer.backbones.architecture import architecture_of
 from sktransfer.comparison.resuming import key_of
 from sktransfer.datasets import load_digit_images
 from sktransfer.features.store import open_store

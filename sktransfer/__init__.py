@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         FeatureLearningCurveDisplay,
         LayerSweepDisplay,
         SaliencyDisplay,
+        SegmentationDisplay,
         StrategyComparisonDisplay,
     )
     from sktransfer.ranking import rank_backbones
@@ -77,6 +78,7 @@ __all__ = [  # noqa: RUF022 - sorted as `sorted` does
     "Recommendation",
     "SaliencyDisplay",
     "SaliencyMaps",
+    "SegmentationDisplay",
     "StrategyComparison",
     "StrategyComparisonDisplay",
     "TRUSTED_TYPES",
@@ -120,6 +122,7 @@ _HOMES = {
     "Recommendation": "sktransfer.advice",
     "SaliencyDisplay": "sktransfer.plotting",
     "SaliencyMaps": "sktransfer.saliency",
+    "SegmentationDisplay": "sktransfer.plotting",
     "StrategyComparison": "sktransfer.comparison",
     "StrategyComparisonDisplay": "sktransfer.plotting",
     "TRUSTED_TYPES": "sktransfer.export",

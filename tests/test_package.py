@@ -34,6 +34,7 @@ PUBLIC = {
     "Recommendation",
     "SaliencyDisplay",
     "SaliencyMaps",
+    "SegmentationDisplay",
     "StrategyComparison",
     "StrategyComparisonDisplay",
     "TRUSTED_TYPES",

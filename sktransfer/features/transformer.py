@@ -185,6 +185,39 @@ class DeepFeatureTransformer(
         self.failed_ = found.failed
         return found.features
 
+    def feature_maps(self, X: object) -> dict[str, NDArray[np.float32]]:
+        """Compute the maps of the layers before they are pooled.
+
+        They go through the same preprocessing and network as features do, and are not kept in the
+        store: pass some images rather than all.
+
+        Parameters
+        ----------
+        X : images
+            As in `transform`.
+
+        Returns
+        -------
+        dict of str to ndarray of shape (n_images, channels, height, width), dtype float32
+            The maps of each layer, by its name. Height and width count cells of the layer.
+
+        Raises
+        ------
+        ImageDecodeError
+            If an image cannot be read, whatever `on_error` says.
+
+        Examples
+        --------
+        >>> from sktransfer.datasets import load_digit_images
+        >>> X, y = load_digit_images(return_X_y=True)
+        >>> maps = DeepFeatureTransformer("tiny", layers=["layer3", -1]).feature_maps(X[:5])
+        >>> {layer: values.shape for layer, values in maps.items()}
+        {'layer3': (5, 128, 8, 8), 'layer4': (5, 256, 4, 4)}
+        """
+        from sktransfer.features.maps import layer_maps  # which needs this class
+
+        return layer_maps(self, X).maps
+
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:  # noqa: ARG002
         """Name the columns, such as "layer4_avg_0".
 

@@ -6,6 +6,7 @@ from sktransfer.plotting.embedding import EmbeddingDisplay
 from sktransfer.plotting.layers import LayerSweepDisplay
 from sktransfer.plotting.learning import FeatureLearningCurveDisplay
 from sktransfer.plotting.saliency import SaliencyDisplay
+from sktransfer.plotting.segmentation import SegmentationDisplay
 
 __all__ = [
     "DomainsDisplay",
@@ -13,5 +14,6 @@ __all__ = [
     "FeatureLearningCurveDisplay",
     "LayerSweepDisplay",
     "SaliencyDisplay",
+    "SegmentationDisplay",
     "StrategyComparisonDisplay",
 ]

@@ -137,3 +137,11 @@ def test_a_new_pooling_is_no_sum_over_cells_unless_it_says_so(std, digits8):
 
 def test_the_documentation_lists_every_pooling():
     assert all(f'"{name}"' in pool_map.__doc__ for name in POOLINGS)
+
+
+def test_maps_for_others_are_those_that_are_pooled(digits8):
+    features = DeepFeatureTransformer("tiny", layers=[-2, -1], pooling="max", precision="float32")
+    maps = features.feature_maps(digits8[:5])
+    assert list(maps) == ["layer3", "layer4"]
+    pooled = np.hstack([values.max((2, 3)) for values in maps.values()])
+    np.testing.assert_allclose(pooled, features.transform(digits8[:5]), rtol=1e-4, atol=1e-5)

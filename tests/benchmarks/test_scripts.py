@@ -45,7 +45,7 @@ def test_benchmark_runs(name, tmp_path):
 
 @pytest.mark.slow
 def test_two_writers_of_which_one_is_killed_lose_nothing(tmp_path):
-    command = [sys.executable, str(BENCHMARKS / "store.py"), "--only", "kills", "--kills", "2", "--written", "2000",
+    command = [sys.executable, str(BENCHMARKS / "store.py"), "--only", "kills", "--kills", "1", "--written", "400",
                "--images", "1", "--out", str(tmp_path / "out.json")]  # fmt: skip
     subprocess.run(command, check=True, capture_output=True, timeout=300)
     (row,) = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["rows"]
@@ -53,7 +53,7 @@ def test_two_writers_of_which_one_is_killed_lose_nothing(tmp_path):
         True,
         0,
         0,
-        3000,
+        600,
     )
 
 

@@ -27,7 +27,7 @@ __all__ = ["layer_ensemble"]
 
 def layer_ensemble(
     backbone: object = "resnet50",
-    layers: Sequence[Any] | None = None,
+    layers: Sequence[object] | None = None,
     heads: object = None,
     *,
     combine: str = "vote",
@@ -136,7 +136,7 @@ def layer_ensemble(
     return StackingClassifier(members, LogisticRegression(max_iter=2000), cv=cv)
 
 
-def _each(name: str, values: Any) -> list[Any]:
+def _each(name: str, values: object) -> list[Any]:
     if isinstance(values, str | int) or not isinstance(values, Sequence):
         raise TypeError(
             f"{name}={values!r} must be a list with a layer for each classifier. "

@@ -120,7 +120,7 @@ def refuse_missing_labels(labels: NDArray[np.generic]) -> None:
         )
 
 
-def check_class_labels(X: Any, y: ArrayLike) -> tuple[NDArray[Any], NDArray[np.intp]]:
+def check_class_labels(X: object, y: ArrayLike) -> tuple[NDArray[np.generic], NDArray[np.intp]]:
     """Check labels of two or more classes, as many as there are images.
 
     Returns
@@ -218,7 +218,7 @@ def _own_type(labels: NDArray[np.generic]) -> NDArray[np.generic]:
     return own if own.dtype.kind in "biuf" else labels
 
 
-def _same(label: Any, unlabeled: object) -> bool:
+def _same(label: object, unlabeled: object) -> bool:
     if is_missing(label):
         return False
     return isinstance(label, str) == isinstance(unlabeled, str) and bool(label == unlabeled)

@@ -31,7 +31,7 @@ __all__ = [
     "optional",
 ]
 
-Constraint: TypeAlias = "Callable[[str, Any], object]"
+Constraint: TypeAlias = "Callable[[str, object], object]"
 """Raises if a value, whose parameter's name comes first, cannot be used."""
 
 _T = TypeVar("_T")

@@ -96,7 +96,7 @@ def convolve(
     other: Tensor | None,
     weight: Tensor,
     bias: Tensor | None,
-    geometry: Sequence[Any],
+    geometry: Sequence[object],
     activation: str,
     parameters: list[float],
 ) -> Tensor:
@@ -123,7 +123,7 @@ def convolve(
     return out
 
 
-def packed(weight: Tensor, geometry: Sequence[Any], shape: Sequence[int]) -> Tensor | None:
+def packed(weight: Tensor, geometry: Sequence[object], shape: Sequence[int]) -> Tensor | None:
     """Lay weights out as oneDNN wants them for inputs of a shape; None where that is not possible."""
     try:
         laid_out: Tensor = torch.ops.mkldnn._reorder_convolution_weight(
@@ -134,7 +134,7 @@ def packed(weight: Tensor, geometry: Sequence[Any], shape: Sequence[int]) -> Ten
     return laid_out
 
 
-def _operator(name: str) -> Any:
+def _operator(name: str) -> object:
     return getattr(torch.ops.mkldnn, name, None)
 
 

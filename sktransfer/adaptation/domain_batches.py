@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ __all__ = ["DomainBatches", "DomainRows"]
 
 
 @dataclass(frozen=True, eq=False)
-class DomainRows(Dataset[Any]):
+class DomainRows(Dataset[object]):
     """Rows of several domains.
 
     Parameters

@@ -65,14 +65,14 @@ class AdaptedClassifier(
     """Fits a network to a labelled source and an unlabelled target; a subclass aligns them."""
 
     # With metadata routing a search hands on the domains that its `fit` was given.
-    __metadata_request__fit: ClassVar[dict[str, Any]] = {"sample_domain": True}
-    __metadata_request__predict: ClassVar[dict[str, Any]] = {
+    __metadata_request__fit: ClassVar[dict[str, object]] = {"sample_domain": True}
+    __metadata_request__predict: ClassVar[dict[str, object]] = {
         "sample_domain": True,
         "allow_source": True,
     }
     __metadata_request__predict_proba = __metadata_request__predict
     __metadata_request__score = __metadata_request__predict
-    __metadata_request__transform: ClassVar[dict[str, Any]] = {"sample_domain": True}
+    __metadata_request__transform: ClassVar[dict[str, object]] = {"sample_domain": True}
 
     def fit(
         self,
@@ -80,7 +80,7 @@ class AdaptedClassifier(
         y: ArrayLike,
         sample_domain: ArrayLike | None = None,
         X_target: object = None,
-    ) -> Any:
+    ) -> object:
         """Train on the labels of the source, and bring the features of both domains together.
 
         Parameters
@@ -220,11 +220,11 @@ class AdaptedClassifier(
         return self._hidden(X, sample_domain).astype(np.float32)
 
     @property
-    def net_(self) -> Any:
+    def net_(self) -> object:
         """The skorch net, whose `module_` maps inputs to scores of classes."""
         if not hasattr(self, "_trained"):
             raise AttributeError(f"{type(self).__name__} has no net_ before it is fitted.")
-        net: Any = vars(self).get("_net")
+        net: object = vars(self).get("_net")
         if net is None:  # this is a copy or was unpickled
             from sktransfer.adaptation.loop import AdaptationNet
 
@@ -301,7 +301,7 @@ class AdaptedClassifier(
         self._coder, self._trained = target, outcome.trained
         self._source_statistics = outcome.source_statistics
         self._source_preprocessing = outcome.source_preprocessing
-        self._made: dict[str, Any] = {}  # when it is needed, and again after a pickle
+        self._made: dict[str, object] = {}  # when it is needed, and again after a pickle
         self._net = outcome.net
         self._marks_by_label = sample_domain is None and X_target is None
         self.domains_ = domains.names
@@ -384,13 +384,13 @@ class AdaptedClassifier(
             )
         return cast("TrainedNetwork", self._made["source"])
 
-    def __sklearn_clone__(self) -> Any:
+    def __sklearn_clone__(self) -> object:
         copied = super().__sklearn_clone__()
         copied._is_copy = True
         return copied
 
-    def __getstate__(self) -> dict[str, Any]:
-        state: dict[str, Any] = super().__getstate__()
+    def __getstate__(self) -> dict[str, object]:
+        state: dict[str, object] = super().__getstate__()
         return {**state, "_net": None, "_made": {}} if "_made" in state else state
 
     def __sklearn_is_fitted__(self) -> bool:

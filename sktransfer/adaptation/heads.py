@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
@@ -155,7 +155,7 @@ def check_domain_head(domain_head: object) -> tuple[int, ...] | Callable[[int, i
             "hidden layers, such as (100,), or a function (in_features, out_features) that returns "
             "an nn.Module which gives logits."
         )
-    widths: Sequence[Any] = tuple(domain_head)
+    widths: Sequence[object] = tuple(domain_head)
     return tuple(
         check_integer("domain_head", width, 1, "the width of a hidden layer") for width in widths
     )

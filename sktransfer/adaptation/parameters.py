@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sktransfer.parameters import checked, choice, integer, number, optional
 from sktransfer.training.parameters import TrainingParameters
@@ -125,6 +125,6 @@ class AdaptationParameters(TrainingParameters):
     dropout: float = checked(0.5, number(0, 0.99, "what is left out", closed=True))
     unlabeled: object = -1
     augmentation: object = None
-    class_weight: dict[Any, float] | str | None = None
+    class_weight: dict[object, float] | str | None = None
     label_smoothing: float = checked(0.0, number(0, 1, "a probability", closed=True))
     early_stopping: bool = False

@@ -198,7 +198,7 @@ METHODS: Final[dict[str, Callable[..., float]]] = {
 """What `method` can be."""
 
 
-def _sentinel(estimator: object) -> Any:
+def _sentinel(estimator: object) -> object:
     """Find `unlabeled` of the last step; -1, scikit-learn's convention, if it has none."""
     return getattr(_last_step(estimator), "unlabeled", -1)
 
@@ -228,7 +228,7 @@ def _accuracy(estimator: Any, X: Any, labels: NDArray[np.generic]) -> float:
     return float(np.mean(told == labels))
 
 
-def _of_source(estimator: object, n_rows: int) -> dict[str, Any]:
+def _of_source(estimator: object, n_rows: int) -> dict[str, object]:
     """Say that rows are of the source, to an estimator that may normalise each domain by itself."""
     takes = inspect.signature(_last_step(estimator).predict).parameters
     return {"sample_domain": np.full(n_rows, SOURCE)} if "sample_domain" in takes else {}

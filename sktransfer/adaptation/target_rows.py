@@ -81,7 +81,7 @@ def check_target_labels(X_target: object, y_target: ArrayLike | None) -> NDArray
     return labels
 
 
-def fit_on(estimator: Any, X: Any, y: NDArray[np.generic], X_target: Any) -> Any:
+def fit_on(estimator: Any, X: Any, y: NDArray[np.generic], X_target: Any) -> object:
     """Fit an estimator, on unlabelled images of the target too if it takes domains."""
     if X_target is None or not has_fit_parameter(estimator, "sample_domain"):
         return estimator.fit(X, y)

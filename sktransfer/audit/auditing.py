@@ -30,7 +30,7 @@ _LEAST_SKILL = 0.5  # share of the way from always the largest class to always t
 
 
 def audit_images(
-    X: Any,
+    X: object,
     y: ArrayLike | None = None,
     *,
     backbone: Any = "tiny",

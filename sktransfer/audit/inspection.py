@@ -75,7 +75,7 @@ def _header(payload: bytes) -> tuple[str, str]:
         return image.mode, image.format or ""
 
 
-def described(X: Any, looks: list[Look]) -> pd.DataFrame:
+def described(X: object, looks: list[Look]) -> pd.DataFrame:
     """Tabulate paths, problems, sizes, modes and formats, and which of these are odd."""
     import pandas as pd
 
@@ -93,7 +93,7 @@ def described(X: Any, looks: list[Look]) -> pd.DataFrame:
     return table
 
 
-def text_column(values: Iterable[Any]) -> pd.Series[Any]:
+def text_column(values: Iterable[object]) -> pd.Series[Any]:
     """Return values as a column; pandas' type for text does not hold bytes that are not UTF-8."""
     import pandas as pd
 

@@ -274,7 +274,7 @@ def _larger_before(seen: Recording, key: Key) -> tuple[int, ...] | None:
     return None
 
 
-def _name(function: Callable[..., Any]) -> str:
+def _name(function: Callable[..., object]) -> str:
     """Name a function without what says that it works in place."""
     name: str = getattr(function, "__name__", "")
     return name if name.startswith("__") else name.strip("_")
@@ -311,7 +311,7 @@ def _new_places(seen: Recording, key: Key, module: nn.Module) -> Iterator[Place]
 
 
 def _is_activation(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, object]
+    function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, object]
 ) -> bool:
     plain = bool(args) and isinstance(args[0], Tensor) and not leaves((args[1:], kwargs))
     return plain and function is not no_function and _name(function) in _ACTIVATIONS

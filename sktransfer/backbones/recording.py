@@ -40,7 +40,7 @@ class Step:
         The tensors among them that come from the image.
     """
 
-    function: Callable[..., Any]
+    function: Callable[..., object]
     args: tuple[Any, ...]
     kwargs: dict[str, object]
     inputs: tuple[Key, ...]
@@ -157,8 +157,8 @@ class _Functions(TorchFunctionMode):
         self.seen = seen
 
     def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, object] | None = None
+    ) -> object:
         keys = map(_key, leaves((args, kwargs or {})))  # before the function changes any
         inputs = tuple(key for key in keys if key in self.seen.tensors)
         output = func(*args, **(kwargs or {}))
@@ -219,7 +219,7 @@ def _enter(path: str, seen: Recording, entered: list[_Entered]) -> Callable[...,
 
 
 def _leave(path: str, seen: Recording, entered: list[_Entered]) -> Callable[..., None]:
-    def hook(_: nn.Module, __: Any, output: Any) -> None:
+    def hook(_: nn.Module, __: object, output: object) -> None:
         inputs, taken = entered.pop()
         for tensor in leaves(output) if inputs else []:
             _note(seen, tensor, Step(no_function, (), {}, inputs))
@@ -246,7 +246,7 @@ class _Interpreter(fx.Interpreter):
         super().__init__(graph, garbage_collect_values=False)
         self.path, self.seen = path, seen
 
-    def run_node(self, n: fx.Node) -> Any:
+    def run_node(self, n: fx.Node) -> object:
         output = super().run_node(n)
         if isinstance(output, Tensor) and n.op != "output":
             crossing = Crossing(self.path, "node", n.name, True)

@@ -216,7 +216,7 @@ def _features(module: nn.Module, size: int) -> tuple[dict[str, tuple[Tensor, int
     outputs: dict[str, tuple[Tensor, int]] = {}
 
     def keep(path: str) -> Callable[..., None]:
-        def hook(_: nn.Module, __: Any, output: Any) -> None:
+        def hook(_: nn.Module, __: object, output: object) -> None:
             if isinstance(output, Tensor):
                 outputs[path] = (output, version_of(output))
 

@@ -195,7 +195,7 @@ def without_counters(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {key: value for key, value in state.items() if not key.endswith(_COUNTER)}
 
 
-def _only_tensors(content: dict[Any, Any]) -> bool:
+def _only_tensors(content: dict[object, Any]) -> bool:
     return all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,7 +123,7 @@ def split_candidates(text: str) -> list[str]:
     return [CANDIDATES[word] for word in words]
 
 
-def split_layers(text: str) -> list[Any]:
+def split_layers(text: str) -> list[object]:
     """Read ``layer3,layer3+layer4,-1`` as ``["layer3", ["layer3", "layer4"], -1]``."""
     choices = [[_as_layer(part) for part in word.split("+")] for word in split_words(text)]
     return [choice[0] if len(choice) == 1 else choice for choice in choices]

@@ -21,7 +21,7 @@ TRUST = (
 """What commands that read a pickle say of it."""
 
 
-def save(model: Any, file: Path) -> None:
+def save(model: object, file: Path) -> None:
     """Save a fitted model; an interruption leaves the file that was there."""
     if _is_skops(file):
         from sktransfer.export import save_model
@@ -61,13 +61,13 @@ def _is_skops(file: Path) -> bool:
     return file.suffix == ".skops"
 
 
-def _of_skops(file: Path) -> Any:
+def _of_skops(file: Path) -> object:
     from sktransfer.export import load_model
 
     return load_model(file)
 
 
-def _of_pickle(file: Path) -> Any:
+def _of_pickle(file: Path) -> object:
     import joblib
 
     try:

@@ -99,7 +99,7 @@ def escaped_names(names: Sequence[str]) -> str:
     )
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """Turn numbers of numpy into those of Python, and what JSON has no word for into text."""
     if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
         value = value.item()

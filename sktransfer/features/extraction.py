@@ -85,7 +85,7 @@ def extract(
     batch_size: int,
     n_workers: int,
     on_error: str,
-    progress: Callable[[int], Any],
+    progress: Callable[[int], object],
     out: NDArray[np.float32] | None = None,
 ) -> Extraction:
     """Compute the features of images, or find them.
@@ -145,9 +145,9 @@ class _Run:
         store: Store | None,
         found: Extraction,
         on_error: str,
-        in_parallel: Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]],
+        in_parallel: Callable[[Callable[[Any], Any], Sequence[object]], list[Any]],
         lanes: Sequence[Lane],
-        progress: Callable[[int], Any],
+        progress: Callable[[int], object],
     ) -> None:
         self._images, self._plan, self._engine, self._store = images, plan, engine, store
         self._found, self._on_error = found, on_error
@@ -261,7 +261,7 @@ class _Run:
         self._progress(len(rows))
 
 
-def _one_by_one(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+def _one_by_one(function: Callable[[Any], object], items: Sequence[object]) -> list[object]:
     return [function(item) for item in items]
 
 
@@ -315,7 +315,7 @@ def _lane(engine: Engine, stack: ExitStack) -> Lane:
     return lambda pixels, preprocessing: started.submit(engine.run, pixels, preprocessing)
 
 
-def _at_once(function: Callable[..., torch.Tensor], *args: Any) -> Future[torch.Tensor]:
+def _at_once(function: Callable[..., torch.Tensor], *args: object) -> Future[torch.Tensor]:
     done: Future[torch.Tensor] = Future()
     done.set_result(function(*args))
     return done

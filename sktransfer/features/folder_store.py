@@ -132,7 +132,7 @@ class FolderStore:
             self._attempt(delete, None)
             self._info = CacheInfo(0, 0, 0, 0.0)
 
-    def _attempt(self, action: Callable[[sqlite3.Connection], Any], otherwise: object) -> Any:
+    def _attempt(self, action: Callable[[sqlite3.Connection], object], otherwise: object) -> Any:
         """Do something with the database; a damaged one is replaced, a full disk is survived."""
         for _ in range(2):
             try:

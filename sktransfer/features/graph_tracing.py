@@ -111,10 +111,10 @@ class _Tracer(fx.Tracer):
             if isinstance(value, Tensor)
         }
 
-    def caller(self, path: str) -> Callable[..., Any]:
+    def caller(self, path: str) -> Callable[..., object]:
         """Return a forward that records a call of the module at a path."""
 
-        def forward(*args: Any, **kwargs: Any) -> Any:
+        def forward(*args: object, **kwargs: object) -> object:
             return self.create_proxy("call_module", path, args, kwargs)
 
         return forward
@@ -137,7 +137,7 @@ def _tensors(module: nn.Module) -> list[Tensor]:
 
 
 def _hook(tap: Callable[[str, Any], None], path: str) -> Callable[..., None]:
-    def hook(_: nn.Module, __: Any, output: Any) -> None:
+    def hook(_: nn.Module, __: object, output: object) -> None:
         tap(path, output)
 
     return hook

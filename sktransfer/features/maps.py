@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -48,7 +48,7 @@ class LayerMaps:
 
 
 @every_image_is_needed()
-def layer_maps(features: DeepFeatureTransformer, X: Any) -> LayerMaps:
+def layer_maps(features: DeepFeatureTransformer, X: object) -> LayerMaps:
     """Compute the maps that a transformer pools, in its own precision; nothing is stored.
 
     Parameters

@@ -11,7 +11,7 @@ from sktransfer.features.transformer import DeepFeatureTransformer
 __all__ = ["split_first_step", "split_pipeline"]
 
 
-def split_pipeline(estimator: Any) -> tuple[DeepFeatureTransformer | None, Any]:
+def split_pipeline(estimator: object) -> tuple[DeepFeatureTransformer | None, Any]:
     """Split an estimator into the features it begins with and what it does with them.
 
     Parameters
@@ -42,7 +42,7 @@ def split_pipeline(estimator: Any) -> tuple[DeepFeatureTransformer | None, Any]:
     return (first, rest) if isinstance(first, DeepFeatureTransformer) else (None, estimator)
 
 
-def split_first_step(estimator: Any) -> tuple[Any, Any]:
+def split_first_step(estimator: object) -> tuple[Any, Any]:
     """Split an estimator into its first step and what takes that step's output.
 
     Parameters

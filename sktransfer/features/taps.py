@@ -44,7 +44,9 @@ _known_shapes: weakref.WeakKeyDictionary[nn.Module, dict[tuple[str, int], tuple[
 _LAST_STAGES = 2  # the maps of earlier ones are so large that some poolings would cost time
 
 
-def resolve_slots(loaded: LoadedBackbone, layers: Any, pooling: Any, size: int) -> tuple[Slot, ...]:
+def resolve_slots(
+    loaded: LoadedBackbone, layers: object, pooling: object, size: int
+) -> tuple[Slot, ...]:
     """Find the layers of a network that `layers` and `pooling` ask for.
 
     Parameters
@@ -280,7 +282,7 @@ def _as_list(name: str, value: Any) -> list[Any]:
     return entries
 
 
-def _layer_name(loaded: LoadedBackbone, layer: Any, layers: Any) -> str:
+def _layer_name(loaded: LoadedBackbone, layer: object, layers: object) -> str:
     """Resolve one entry of `layers`."""
     stages = loaded.spec.layer_names
     if layer is None:
@@ -318,7 +320,7 @@ def _check_size(loaded: LoadedBackbone, size: int) -> None:
 
 
 def _shapes(
-    loaded: LoadedBackbone, names: Iterable[str], layers: Any, size: int
+    loaded: LoadedBackbone, names: Iterable[str], layers: object, size: int
 ) -> dict[str, tuple[int, int, int]]:
     """Find (channels, height, width) of layers' maps, without computing values."""
     modules = _modules(loaded.spec)
@@ -354,7 +356,9 @@ def _cells(shape: tuple[int, ...], spec: BackboneSpec) -> tuple[int, int, int]:
     return viewed.shape[1], viewed.shape[2], viewed.shape[3]
 
 
-def _unknown(loaded: LoadedBackbone, layer: Any, layers: Any, why: str = "") -> UnknownLayerError:
+def _unknown(
+    loaded: LoadedBackbone, layer: object, layers: object, why: str = ""
+) -> UnknownLayerError:
     name, stages = loaded.spec.name, loaded.spec.layer_names
     near = difflib.get_close_matches(str(layer), stages, n=1) or [stages[-1]]
     return UnknownLayerError(

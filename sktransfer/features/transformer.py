@@ -125,7 +125,7 @@ class DeepFeatureTransformer(
     pooling: str | Sequence[str] = "avg"
     store_weights: bool = False
 
-    def fit(self, X: Any, y: ArrayLike | None = None) -> DeepFeatureTransformer:  # noqa: ARG002 - API
+    def fit(self, X: object, y: ArrayLike | None = None) -> DeepFeatureTransformer:  # noqa: ARG002 - API
         """Resolve the parameters and load the weights; no image is read.
 
         Parameters
@@ -150,7 +150,7 @@ class DeepFeatureTransformer(
         self.failed_: list[int] = []
         return self
 
-    def transform(self, X: Any) -> NDArray[np.float32]:
+    def transform(self, X: object) -> NDArray[np.float32]:
         """Compute the features of images, or find them in the store.
 
         Parameters
@@ -257,7 +257,7 @@ class DeepFeatureTransformer(
             raise AttributeError(f"{type(self).__name__} has no backbone_ before it is fitted.")
         return self._ready()[0].module
 
-    def _images(self, X: Any, *, reset: bool) -> ImageSequence:
+    def _images(self, X: object, *, reset: bool) -> ImageSequence:
         return validate_images(
             self,
             X,
@@ -301,7 +301,7 @@ class DeepFeatureTransformer(
             expected_digest=plan.digest,
         )
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         state: dict[str, Any] = super().__getstate__()
         if "plan_" in state:
             loaded, carried = state["_loaded"], state["_carried"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from sklearn.base import ClassifierMixin
@@ -64,7 +64,7 @@ class FineTuneClassifier(ClassifierMixin, FineTunedEstimator):  # type: ignore[m
     (2, 10)
     """
 
-    class_weight: dict[Any, float] | str | None = None
+    class_weight: dict[object, float] | str | None = None
     label_smoothing: float = checked(0.0, number(0, 1, "a probability", closed=True))
 
     def partial_fit(

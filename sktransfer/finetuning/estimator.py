@@ -118,7 +118,7 @@ class FineTunedEstimator(
     mixup: float = checked(0.0, number(0, math.inf, "0 mixes nothing", closed=True))
     warm_start: bool = False
 
-    def fit(self, X: object, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
+    def fit(self, X: object, y: ArrayLike, sample_weight: ArrayLike | None = None) -> object:
         """Train the network.
 
         A fit that fails, or is ended by Ctrl-C, leaves the estimator as it was.
@@ -224,11 +224,11 @@ class FineTunedEstimator(
         return range_test(net, job.rows.train, job.seed, lr_min, lr_max, n_steps)
 
     @property
-    def net_(self) -> Any:
+    def net_(self) -> object:
         """The skorch net, whose `module_` maps pixels (n, size, size, 3), uint8, to scores."""
         if not hasattr(self, "_trained"):
             raise AttributeError(f"{type(self).__name__} has no net_ before it is fitted.")
-        net: Any = vars(self).get("_net")
+        net: object = vars(self).get("_net")
         if net is None:  # this is a copy or was unpickled
             net = self._net = self._net_for_use()
         return net
@@ -252,7 +252,7 @@ class FineTunedEstimator(
     def _job(
         self,
         X: object,
-        y: Any,
+        y: object,
         sample_weight: object,
         *,
         again: bool,
@@ -388,7 +388,7 @@ class FineTunedEstimator(
         return None
 
     def __getstate__(self) -> dict[str, Any]:
-        state: dict[str, Any] = super().__getstate__()
+        state: dict[str, object] = super().__getstate__()
         return {**state, "_net": None} if "_net" in state else state
 
     def __sklearn_is_fitted__(self) -> bool:

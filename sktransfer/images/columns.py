@@ -55,7 +55,7 @@ def _of_arrow(X: Any) -> Any:
     return np.array(columns).T
 
 
-def _as_array(values: list[Any]) -> Any:
+def _as_array(values: list[object]) -> object:
     """Keep texts and bytes one by one: NumPy's own would lose the zeros at the end of bytes."""
     if any(isinstance(value, str | bytes) or value is None for value in values):
         column = np.empty(len(values), dtype=object)

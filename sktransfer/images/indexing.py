@@ -41,7 +41,7 @@ def take(X: Any, rows: NDArray[np.intp]) -> Any:
     return Subset(X, rows.tolist())
 
 
-def join(first: Any, second: Any) -> Any:
+def join(first: object, second: object) -> object:
     """Put the rows of two sources one after the other.
 
     Returns

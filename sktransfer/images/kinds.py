@@ -155,7 +155,7 @@ def _refuse_empty(X: object, shape: tuple[int, ...]) -> None:
         )
 
 
-def _unnest(X: Sequence[Any]) -> Any:
+def _unnest(X: Sequence[object]) -> object:
     """Turn a list of numbers, of rows of numbers or of columns into an array; leave others."""
     first = _first_present(X)
     leaf = first

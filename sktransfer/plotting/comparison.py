@@ -238,7 +238,7 @@ def _records(results: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(key): value for key, value in row.items()} for row in results.to_dict("records")]
 
 
-def _legend_below(ax: Axes, *, ncols: int, pad: float, **options: Any) -> None:
+def _legend_below(ax: Axes, *, ncols: int, pad: float, **options: object) -> None:
     ax.legend(
         loc="upper center",
         bbox_to_anchor=(0.5, 0),

@@ -66,7 +66,7 @@ class DomainsDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator: Any,
+        estimator: object,
         X_source: Any,
         X_target: Any,
         *,
@@ -149,7 +149,7 @@ def _two_axes(axes: Sequence[Axes] | None, needed_by: str) -> NDArray[np.object_
     return np.asarray(axes, dtype=object)
 
 
-def _features(maker: Any, X: Any) -> NDArray[Any]:
+def _features(maker: Any, X: Any) -> NDArray[np.generic]:
     values = X if maker is None else maker.transform(X)
-    flat: NDArray[Any] = np.asarray(values, dtype=np.float64).reshape(len(values), -1)
+    flat: NDArray[np.generic] = np.asarray(values, dtype=np.float64).reshape(len(values), -1)
     return flat

@@ -68,7 +68,7 @@ class LayerSweepDisplay(Display):
     True
     """
 
-    lines_: list[Any]
+    lines_: list[object]
 
     def __init__(
         self,
@@ -93,11 +93,11 @@ class LayerSweepDisplay(Display):
     @classmethod
     def from_estimator(
         cls,
-        estimator: Any,
-        X: Any,
+        estimator: object,
+        X: object,
         y: ArrayLike,
         *,
-        layers: Sequence[Any] | None = None,
+        layers: Sequence[object] | None = None,
         poolings: Sequence[str] = ("avg", "max"),
         cv: int | Any = 5,
         scoring: str | Callable[..., float] | None = None,
@@ -191,11 +191,11 @@ class LayerSweepDisplay(Display):
 
 
 def sweep_layers(
-    estimator: Any,
-    X: Any,
+    estimator: object,
+    X: object,
     y: ArrayLike,
     *,
-    layers: Sequence[Any] | None = None,
+    layers: Sequence[object] | None = None,
     poolings: Sequence[str] = ("avg", "max"),
     cv: int | Any = 5,
     scoring: str | Callable[..., float] | None = None,
@@ -247,7 +247,10 @@ def sweep_layers(
 
 
 def _every_slot(
-    features: DeepFeatureTransformer, X: Any, layers: Sequence[Any] | None, poolings: Sequence[str]
+    features: DeepFeatureTransformer,
+    X: object,
+    layers: Sequence[object] | None,
+    poolings: Sequence[str],
 ) -> tuple[dict[Slot, NDArray[np.float32]], tuple[Slot, ...]]:
     """Compute all layers with all poolings, in one pass through the network."""
     if layers is None:
@@ -264,6 +267,6 @@ def _wanted(slot: Slot, layer: str, pooling: str) -> bool:
     return slot.layer == layer and slot.pooling in POOLINGS[pooling].parts
 
 
-def _usual_head(y: NDArray[np.generic]) -> Any:
+def _usual_head(y: NDArray[np.generic]) -> object:
     head = LogisticRegression(C=0.01, max_iter=1000) if is_classification(y) else Ridge(100.0)
     return make_pipeline(StandardScaler(), head)

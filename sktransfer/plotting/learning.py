@@ -113,8 +113,8 @@ class FeatureLearningCurveDisplay(Display):
     @classmethod
     def from_estimator(
         cls,
-        estimator: Any,
-        X: Any,
+        estimator: object,
+        X: object,
         y: ArrayLike,
         *,
         train_sizes: Sequence[int] | None = None,

@@ -68,11 +68,11 @@ class SaliencyDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator: Any,
-        X: Any,
+        estimator: object,
+        X: object,
         y: ArrayLike | None = None,
         *,
-        target: Any = None,
+        target: object = None,
         method: str = "auto",
         n_cells: int = 8,
         ax: Axes | None = None,

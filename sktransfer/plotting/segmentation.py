@@ -71,8 +71,8 @@ class SegmentationDisplay(Display):
     def __init__(
         self,
         images: Sequence[NDArray[np.uint8]],
-        predicted: Sequence[NDArray[Any]],
-        true: Sequence[NDArray[Any]] | None = None,
+        predicted: Sequence[NDArray[np.generic]],
+        true: Sequence[NDArray[np.generic]] | None = None,
         *,
         unlabeled: object = -1,
     ) -> None:
@@ -178,7 +178,7 @@ class SegmentationDisplay(Display):
             columnspacing=1,
         )
 
-    def _over(self, pixels: NDArray[np.uint8], mask: NDArray[Any]) -> NDArray[np.uint8]:
+    def _over(self, pixels: NDArray[np.uint8], mask: NDArray[np.generic]) -> NDArray[np.uint8]:
         """Lay the colours of a mask over a grey version of its image."""
         grey = pixels @ np.array([0.299, 0.587, 0.114])  # luma of ITU-R BT.601
         shown = pixels.astype(np.float64)
@@ -196,7 +196,7 @@ class SegmentationDisplay(Display):
 
 def _read(
     masks: MaskSequence, images: Sequence[NDArray[np.uint8]], name: str
-) -> list[NDArray[Any]]:
+) -> list[NDArray[np.generic]]:
     if len(masks) != len(images):
         raise ValueError(f"X has {len(images)} images and {name} {len(masks)} masks. Pass as many.")
     found = [masks.read(row) for row in range(len(masks))]

@@ -60,7 +60,7 @@ def rank_backbones(
     X: object,
     y: ArrayLike,
     *,
-    backbones: Sequence[Any] | Mapping[str, Any],
+    backbones: Sequence[object] | Mapping[str, Any],
     method: str = "logme",
     weights: str = "default",
     layers: object = None,
@@ -164,7 +164,7 @@ cache
 
 
 def _entries(
-    backbones: Sequence[Any] | Mapping[str, Any], parameters: dict[str, Any]
+    backbones: Sequence[object] | Mapping[str, Any], parameters: dict[str, Any]
 ) -> list[tuple[str | None, DeepFeatureTransformer]]:
     if isinstance(backbones, str) or not hasattr(backbones, "__iter__"):
         raise TypeError(

@@ -59,7 +59,7 @@ class HeldOut:
         Labels of `rows`.
     """
 
-    X: Any
+    X: object
     y: NDArray[np.generic]
     of_target: bool
     model: object
@@ -69,13 +69,13 @@ class HeldOut:
 
 
 def hold_out(
-    estimator: Any,
-    X: Any,
+    estimator: object,
+    X: object,
     y: NDArray[np.generic],
     folds: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]],
     fit_seconds: float,
     *,
-    X_target: Any = None,
+    X_target: object = None,
     y_target: NDArray[np.generic] | None = None,
 ) -> HeldOut:
     """Fit copies of an estimator on folds and predict what each has not seen.
@@ -165,7 +165,7 @@ def _confusion_plot(held: HeldOut) -> str:
     plt = import_matplotlib("A report")
     side = max(3.4, min(6.0, 0.42 * len(classes) + 1.6))
 
-    def draw() -> Any:
+    def draw() -> object:
         _, ax = plt.subplots(figsize=(side, side), layout="constrained")
         return ConfusionMatrixDisplay.from_predictions(
             true,
@@ -189,7 +189,12 @@ def _confusion_plot(held: HeldOut) -> str:
 
 
 def _example(
-    X: Any, row: int, label: Any, said: Any, pixels: NDArray[np.uint8], shown: NDArray[np.uint8]
+    X: object,
+    row: int,
+    label: object,
+    said: object,
+    pixels: NDArray[np.uint8],
+    shown: NDArray[np.uint8],
 ) -> str:
     name = _name_of(X, row)
     verdict = f"{said}" if said == label else f"said {said}, labelled {label}"
@@ -201,7 +206,7 @@ def _example(
     )
 
 
-def _name_of(X: Any, row: int) -> str:
+def _name_of(X: object, row: int) -> str:
     item = take(X, np.array([row]))
     item = item.iloc[0] if hasattr(item, "iloc") else item[0]
     if isinstance(item, str | os.PathLike):
@@ -211,7 +216,7 @@ def _name_of(X: Any, row: int) -> str:
 
 def _one_of_each(rows: NDArray[np.intp], y: NDArray[np.generic]) -> NDArray[np.intp]:
     """Order rows so that the first ones are of different classes."""
-    seen: dict[Any, int] = {}
+    seen: dict[object, int] = {}
     rank = []
     for label in y[rows].tolist():
         seen[label] = seen.get(label, 0) + 1

@@ -23,7 +23,9 @@ __all__ = ["evidence_section"]
 _MOST_POINTS = 2000  # of an embedding
 
 
-def evidence_section(estimator: Any, X: Any, y: NDArray[Any], folds: Any, scoring: Any) -> Section:
+def evidence_section(
+    estimator: Any, X: Any, y: NDArray[np.generic], folds: Any, scoring: Any
+) -> Section:
     """Draw what the features of a pipeline tell about the classes.
 
     Parameters

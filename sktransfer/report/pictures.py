@@ -25,7 +25,7 @@ _INKS = {"light": ("#1c2733", "#9aa5b1"), "dark": ("#e7ecf1", "#66727f")}  # of 
 _MANY_MARKS = 300  # from which on they are drawn as pixels, to keep the file small
 
 
-def plot_figure(draw: Callable[[], Any], alt: str, caption: str = "") -> str:
+def plot_figure(draw: Callable[[], object], alt: str, caption: str = "") -> str:
     """Draw a plot twice and let the page show the one that fits its colours.
 
     Parameters

@@ -38,13 +38,13 @@ def render_report(
     comparison: Any,
     path: str | os.PathLike[str],
     *,
-    X: Any = None,
+    X: object = None,
     y: ArrayLike | None = None,
-    X_target: Any = None,
+    X_target: object = None,
     y_target: ArrayLike | None = None,
-    unlabeled: Any = None,
+    unlabeled: object = None,
     audit: pd.DataFrame | None = None,
-    recommendation: Any = None,
+    recommendation: object = None,
     title: str = "Which strategy for these images?",
 ) -> Path:
     """Write a comparison as one HTML file that holds everything it shows.
@@ -122,10 +122,10 @@ def render_report(
 def _of_images(
     comparison: Any,
     X: Any,
-    y: NDArray[Any],
-    X_target: Any,
-    y_target: NDArray[Any] | None,
-    scoring: Any,
+    y: NDArray[np.generic],
+    X_target: object,
+    y_target: NDArray[np.generic] | None,
+    scoring: object,
 ) -> list[Section]:
     """Make the sections that need the images."""
     folds = _folds(comparison, y)
@@ -148,7 +148,7 @@ def _of_images(
     return sections
 
 
-def _best_with_features(comparison: Any) -> Any:
+def _best_with_features(comparison: Any) -> object:
     """Find the best candidate that begins with features; None if there is none."""
     if split_pipeline(comparison.best_estimator_)[0] is not None:
         return comparison.best_estimator_
@@ -163,7 +163,9 @@ def _best_with_features(comparison: Any) -> Any:
     return None
 
 
-def _folds(comparison: Any, y: NDArray[Any]) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+def _folds(
+    comparison: Any, y: NDArray[np.generic]
+) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Take the folds that were compared on, or as many."""
     search = getattr(comparison, "searches_", {}).get(comparison.results_["candidate"].iloc[0])
     if search is not None and search.cv is not None:
@@ -172,18 +174,18 @@ def _folds(comparison: Any, y: NDArray[Any]) -> list[tuple[NDArray[np.intp], NDA
     return folds_of(5 if fold_scores is None else len(fold_scores), y, 0)
 
 
-def _scoring(comparison: Any) -> Any:
+def _scoring(comparison: object) -> object:
     searches = getattr(comparison, "searches_", {})
     return next((search.scoring for search in searches.values()), None)
 
 
-def _score_name(comparison: Any, scoring: Any, y: NDArray[Any] | None) -> str:
+def _score_name(comparison: Any, scoring: Any, y: NDArray[np.generic] | None) -> str:
     classes = getattr(comparison.best_estimator_, "classes_", None)
     known = y if y is not None else classes
     return "Score" if known is None else name_of_score(scoring, known)
 
 
-def _checked_labels(X: Any, y: ArrayLike | None) -> NDArray[Any] | None:
+def _checked_labels(X: Any, y: ArrayLike | None) -> NDArray[np.generic] | None:
     if X is None:
         return None
     if y is None:
@@ -196,7 +198,7 @@ def _checked_labels(X: Any, y: ArrayLike | None) -> NDArray[Any] | None:
     return labels
 
 
-def _first_step(estimator: Any) -> Any:
+def _first_step(estimator: object) -> object:
     while hasattr(estimator, "steps"):
         estimator = estimator.steps[0][1]
     return estimator
@@ -213,10 +215,10 @@ def _code_section(comparison: Any) -> Section:
 
 
 def _subtitle(
-    y: NDArray[Any] | None,
+    y: NDArray[np.generic] | None,
     fold_scores: pd.DataFrame | None,
     X_target: Any,
-    y_target: NDArray[Any] | None,
+    y_target: NDArray[np.generic] | None,
 ) -> str:
     parts = []
     if y is not None:

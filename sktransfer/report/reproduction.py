@@ -25,7 +25,7 @@ class _Writer:
         self.imports: dict[str, set[str]] = {}
         self.missing: dict[str, str] = {}
 
-    def write(self, value: Any, name: str, indent: int) -> str:
+    def write(self, value: object, name: str, indent: int) -> str:
         """Write a value of the parameter `name`."""
         if isinstance(value, Pipeline):
             return self._pipeline(value, indent)
@@ -85,7 +85,7 @@ class _Writer:
         return name
 
 
-def code_of(estimator: Any) -> str:
+def code_of(estimator: object) -> str:
     """Write the code that makes, fits and uses an estimator like this one.
 
     Parameters

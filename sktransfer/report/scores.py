@@ -80,7 +80,7 @@ def table_section(results: pd.DataFrame, score_name: str) -> Section:
     )
 
 
-def _row(record: dict[Any, Any], shown: list[str], score_name: str, *, best: bool) -> str:
+def _row(record: dict[object, Any], shown: list[str], score_name: str, *, best: bool) -> str:
     name = escape(str(record["candidate"]))
     settings = escape(_setting(record.get("best_params") or {}))
     below = f'<span class="settings">{settings}</span>' if settings else ""
@@ -107,6 +107,6 @@ def _setting(params: dict[str, object]) -> str:
     )
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = " ".join(str(value).split())
     return text if len(text) <= 60 else f"{text[:57]}..."

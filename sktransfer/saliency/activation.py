@@ -12,7 +12,7 @@ References
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -33,7 +33,7 @@ __all__ = ["activation_maps"]
 
 
 def activation_maps(
-    features: DeepFeatureTransformer, rest: Any, X: object, target: Any
+    features: DeepFeatureTransformer, rest: object, X: object, target: object
 ) -> SaliencyMaps:
     """Share out the decision value of each image among the cells of its maps.
 
@@ -106,13 +106,13 @@ def _cells(
     return shared
 
 
-def _last_step(rest: object) -> Any:
+def _last_step(rest: object) -> object:
     while hasattr(rest, "steps"):
         rest = rest.steps[-1][1]
     return getattr(rest, "best_estimator_", rest)
 
 
-def _named(rows: NDArray[np.float64], rest: object) -> Any:
+def _named(rows: NDArray[np.float64], rest: object) -> object:
     """Give columns the names that they had when the head was fitted, if they had any."""
     names = getattr(rest, "feature_names_in_", None)
     if names is None:

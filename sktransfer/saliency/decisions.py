@@ -52,7 +52,7 @@ def decide(estimator: object, X: object) -> NDArray[np.float64]:
 
 
 def target_columns(
-    target: Any, classes: NDArray[np.generic] | None, values: NDArray[np.float64]
+    target: object, classes: NDArray[np.generic] | None, values: NDArray[np.float64]
 ) -> NDArray[np.intp]:
     """Find the column of `values` that each image's map is about.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sklearn.pipeline import Pipeline
 
@@ -24,7 +24,7 @@ _METHODS = ("auto", "cam", "grad_cam", "occlusion")
 
 @every_image_is_needed()
 def saliency_maps(
-    estimator: object, X: object, *, target: Any = None, method: str = "auto", n_cells: int = 8
+    estimator: object, X: object, *, target: object = None, method: str = "auto", n_cells: int = 8
 ) -> SaliencyMaps:
     """Show where in images an estimator sees what it decides by.
 
@@ -115,7 +115,7 @@ def saliency_maps(
     return occlusion_maps(estimator, X, target, n_cells)
 
 
-def _unwrapped(estimator: object) -> Any:
+def _unwrapped(estimator: object) -> object:
     """Take the best estimator of a search, and what is left of a pipeline without idle steps."""
     estimator = getattr(estimator, "best_estimator_", estimator)
     if not isinstance(estimator, Pipeline):

@@ -37,7 +37,7 @@ _SIDE = 224  # in pixels, to which images are resized for an estimator that does
 _TOGETHER = 256  # images that are decided upon at once
 
 
-def occlusion_maps(estimator: object, X: object, target: Any, n_cells: int) -> SaliencyMaps:
+def occlusion_maps(estimator: object, X: object, target: object, n_cells: int) -> SaliencyMaps:
     """Cover parts of images and see what becomes of the decision.
 
     Parameters

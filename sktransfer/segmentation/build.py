@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ __all__ = ["measure", "new_network", "pyramid"]
 _FINEST = 4  # pixels of a cell of the largest map that a pyramid has
 
 
-def pyramid(loaded: LoadedBackbone, head: Any) -> tuple[list[int], list[Grid]]:
+def pyramid(loaded: LoadedBackbone, head: object) -> tuple[list[int], list[Grid]]:
     """Choose the last stage of each stride, those of at least 4 for a pyramid if there are two."""
     spec = loaded.spec
     if spec.layout == "tokens":

@@ -48,11 +48,11 @@ class Confusion:
         return float(_ratio(self._hits.sum()[None], self.counts.sum()[None])[0])
 
     @property
-    def _hits(self) -> NDArray[Any]:
+    def _hits(self) -> NDArray[np.generic]:
         return np.asarray(np.diagonal(self.counts))
 
     @property
-    def _true(self) -> NDArray[Any]:
+    def _true(self) -> NDArray[np.generic]:
         return np.asarray(self.counts.sum(1))
 
     @property

@@ -208,7 +208,7 @@ class _UsersDecoder(Decoder):
         return scores
 
 
-def check_decoder(name: str, head: Any) -> None:
+def check_decoder(name: str, head: object) -> None:
     """Refuse what is neither the name of a decoder nor callable.
 
     Raises

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -66,7 +66,7 @@ class MaskEstimator(RunParameters, BaseEstimator):  # type: ignore[misc] # sklea
         From `fit`, if the loss becomes NaN, with epoch and rate.
     """
 
-    unlabeled: Any = -1
+    unlabeled: object = -1
     image_size: ImageSize = checked(None, check_image_size)  # type: ignore[assignment] # not only an int
     batch_size: int = checked(8, integer(1, "images that go through the network together"))
 
@@ -100,7 +100,7 @@ class MaskEstimator(RunParameters, BaseEstimator):  # type: ignore[misc] # sklea
             self._fit(images, masks, row_weights(sample_weight, len(masks)))
         return self
 
-    def predict(self, X: object) -> NDArray[Any]:
+    def predict(self, X: object) -> NDArray[np.generic]:
         """Label every pixel.
 
         Parameters
@@ -116,7 +116,7 @@ class MaskEstimator(RunParameters, BaseEstimator):  # type: ignore[misc] # sklea
         masks = [self.classes_[scores.argmax(0)] for scores in self._scores(X, proba=False)]
         return stack_masks(masks, as_one=is_one_array(X))
 
-    def predict_proba(self, X: object) -> NDArray[Any]:
+    def predict_proba(self, X: object) -> NDArray[np.generic]:
         """Compute the probability of each class at every pixel.
 
         Parameters

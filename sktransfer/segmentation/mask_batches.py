@@ -25,7 +25,7 @@ __all__ = ["JointJitter", "MaskBatches", "MaskRows", "UsersAugmentation"]
 
 
 @dataclass(frozen=True, eq=False)
-class MaskRows(Dataset[Any]):
+class MaskRows(Dataset[object]):
     """The data of a training on masks.
 
     Parameters
@@ -180,7 +180,10 @@ class JointJitter:
     colour: float = 0.2
 
     def __call__(
-        self, pixels: list[NDArray[np.uint8]], codes: list[NDArray[Any]], generator: torch.Generator
+        self,
+        pixels: list[NDArray[np.uint8]],
+        codes: list[NDArray[np.generic]],
+        generator: torch.Generator,
     ) -> tuple[Tensor, Tensor]:
         """Map images and masks of any sizes to one batch of crops and one of codes."""
         draws = torch.rand(len(pixels), 6, generator=generator).tolist()
@@ -189,7 +192,7 @@ class JointJitter:
         return torch.stack(images), torch.stack(labels)
 
     def _one(
-        self, pixels: NDArray[np.uint8], codes: NDArray[Any], draw: list[float]
+        self, pixels: NDArray[np.uint8], codes: NDArray[np.generic], draw: list[float]
     ) -> tuple[Tensor, Tensor]:
         zoom = math.exp(math.log(self.zoom) * (1.7 * draw[0] - 0.7))
         grids = []
@@ -211,7 +214,7 @@ class JointJitter:
         labels = self._nearest(codes, rows[:: self.step], columns[:: self.step])
         return values.round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0), labels
 
-    def _nearest(self, codes: NDArray[Any], rows: Any, columns: Any) -> Tensor:
+    def _nearest(self, codes: NDArray[np.generic], rows: Any, columns: Any) -> Tensor:
         places = [np.floor(axis + 0.5).astype(int) for axis in (rows, columns)]
         inside = [(axis >= 0) & (axis < n) for axis, n in zip(places, codes.shape, strict=True)]
         found = codes[

@@ -86,7 +86,7 @@ class MaskLabels:
         return labels
 
 
-def as_labels(unlabeled: Any) -> NDArray[Any]:
+def as_labels(unlabeled: Any) -> NDArray[np.generic]:
     """Return the labels that count nowhere as an array: one, or several.
 
     Raises

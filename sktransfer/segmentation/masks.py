@@ -43,7 +43,7 @@ class MaskSequence:
     def __len__(self) -> int:
         return len(self._y)
 
-    def read(self, row: int) -> NDArray[Any]:
+    def read(self, row: int) -> NDArray[np.generic]:
         """Fetch one mask: (height, width), of integers or of names.
 
         Raises
@@ -74,7 +74,7 @@ class _NoMaskError(Exception):
     """The end of a sentence whose subject is a mask, and what to do."""
 
 
-def as_mask_sequence(y: Any, image_shape: Any = None, name: str = "y") -> MaskSequence:
+def as_mask_sequence(y: object, image_shape: object = None, name: str = "y") -> MaskSequence:
     """Wrap any kind of masks without reading or copying them.
 
     Parameters
@@ -158,7 +158,7 @@ def check_sizes(
     )
 
 
-def is_one_array(X: Any) -> bool:
+def is_one_array(X: object) -> bool:
     """Tell one array or tensor of images of one size from a list of images."""
     shape, dtype = getattr(X, "shape", ()), getattr(X, "dtype", None)
     is_objects = isinstance(dtype, np.dtype) and dtype.kind in "OSU"
@@ -191,14 +191,14 @@ def _is_nested(y: Any) -> bool:
     )
 
 
-def _as_array(y: Any) -> Any:
+def _as_array(y: Any) -> object:
     try:
         return np.array(y)
     except ValueError:  # of several sizes
         return [np.array(mask) for mask in y]
 
 
-def _from_array(y: NDArray[Any], image_shape: Any, name: str) -> MaskSequence:
+def _from_array(y: NDArray[np.generic], image_shape: object, name: str) -> MaskSequence:
     if y.ndim == 2 and y.shape[1] == 1 and y.dtype.kind in "OSU":
         y = y[:, 0]
     if y.ndim == 1 and y.dtype.kind in "OSU":
@@ -228,7 +228,7 @@ def _layout(n_values: int, image_shape: Any) -> tuple[int, int]:
     return sides[0], sides[1]
 
 
-def _labels_of(item: object, shape: tuple[int, int] | None) -> NDArray[Any]:
+def _labels_of(item: object, shape: tuple[int, int] | None) -> NDArray[np.generic]:
     if isinstance(item, str | os.PathLike):
         return _decoded(file_bytes(os.fsdecode(item)))
     if isinstance(item, bytes | bytearray):

@@ -80,10 +80,10 @@ class PixelClassifier(MaskEstimator):
     (2, 64, 64)
     """
 
-    estimator: Any = field(default=None, kw_only=False)
+    estimator: object = field(default=None, kw_only=False)
     backbone: Any = "resnet50"
     weights: str | os.PathLike[str] = "default"
-    layers: Any = None
+    layers: object = None
     n_pixels: int | None = checked(200, optional(integer(1, "pixels that are drawn of an image")))
 
     def _fit(
@@ -114,7 +114,10 @@ class PixelClassifier(MaskEstimator):
         self.estimator_ = self._fitted(np.concatenate(parts), codes, np.concatenate(of_row))
 
     def _fitted(
-        self, features: NDArray[Any], codes: NDArray[Any], weights: NDArray[np.float64]
+        self,
+        features: NDArray[np.generic],
+        codes: NDArray[np.generic],
+        weights: NDArray[np.float64],
     ) -> Any:
         """Fit the classifier to features of pixels and codes of their classes."""
         if self.estimator is None:
@@ -197,8 +200,8 @@ class PixelClassifier(MaskEstimator):
             loaded.module, loaded.spec, paths
         )
 
-    def __getstate__(self) -> dict[str, Any]:
-        state: dict[str, Any] = super().__getstate__()
+    def __getstate__(self) -> dict[str, object]:
+        state: dict[str, object] = super().__getstate__()
         return {**state, "_source": None} if "_source" in state else state
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -213,7 +216,7 @@ class _Level(NamedTuple):
     scale: tuple[float, float]
 
 
-def _stages(loaded: LoadedBackbone, layers: Any) -> list[int]:
+def _stages(loaded: LoadedBackbone, layers: object) -> list[int]:
     """Find the numbers of the stages that `layers` names."""
     names = list(loaded.spec.layer_names)
     if layers is None:

@@ -80,7 +80,7 @@ def find_regions(
 
 
 def _regions(
-    mask: NDArray[Any], certainty: NDArray[Any] | None, wanted: Any, smallest: int
+    mask: NDArray[np.generic], certainty: NDArray[np.generic] | None, wanted: Any, smallest: int
 ) -> Iterator[tuple[Any, ...]]:
     found = np.unique(mask)
     for label in found if wanted is None else found[np.isin(found, wanted)]:
@@ -99,7 +99,7 @@ def _regions(
                 yield (label.item(), *box, int(areas[part]), totals[part] / areas[part])
 
 
-def _certainty(values: Any, mask: NDArray[Any], image: int) -> NDArray[Any]:
+def _certainty(values: Any, mask: NDArray[np.generic], image: int) -> NDArray[np.generic]:
     array = np.asarray(values)
     array = array.max(-1) if array.ndim == 3 else array
     if array.shape != mask.shape:

@@ -63,16 +63,16 @@ class MaskScorer(BaseEstimator):  # type: ignore[misc] # sklearn is untyped
         self,
         method: str = "iou",
         *,
-        label: Any = None,
+        label: object = None,
         per_image: bool = False,
-        unlabeled: Any = -1,
+        unlabeled: object = -1,
     ) -> None:
         self.method = method
         self.label = label
         self.per_image = per_image
         self.unlabeled = unlabeled
 
-    def __call__(self, estimator: Any, X: Any, y: Any) -> float:
+    def __call__(self, estimator: object, X: object, y: object) -> float:
         """Score the masks that a fitted estimator predicts.
 
         Parameters
@@ -98,7 +98,7 @@ class MaskScorer(BaseEstimator):  # type: ignore[misc] # sklearn is untyped
         masks = as_mask_sequence(y, getattr(estimator, "image_shape", None))
         return self._score(masks, _predicted(estimator, X, len(masks)), known)
 
-    def measure(self, y_true: Any, y_pred: Any) -> float:
+    def measure(self, y_true: object, y_pred: object) -> float:
         """Score masks that have been predicted.
 
         Parameters
@@ -115,7 +115,7 @@ class MaskScorer(BaseEstimator):  # type: ignore[misc] # sklearn is untyped
         rows = (predicted.read(row) for row in range(len(predicted)))
         return self._score(as_mask_sequence(y_true, name="y_true"), rows, None)
 
-    def scores_by_label(self, y_true: Any, y_pred: Any) -> dict[Any, float]:
+    def scores_by_label(self, y_true: object, y_pred: object) -> dict[object, float]:
         """Score each class by itself over the whole data set; classes on neither side are left out.
 
         Parameters
@@ -138,7 +138,7 @@ class MaskScorer(BaseEstimator):  # type: ignore[misc] # sklearn is untyped
             if not np.isnan(score)
         }
 
-    def _score(self, true: MaskSequence, predicted: Iterator[Any], known: Any) -> float:
+    def _score(self, true: MaskSequence, predicted: Iterator[object], known: object) -> float:
         check_choice("method", self.method, METHODS)
         counts, classes = self._counts(true, predicted, known)
         parts = counts if self.per_image else [sum(counts)]
@@ -153,11 +153,11 @@ class MaskScorer(BaseEstimator):  # type: ignore[misc] # sklearn is untyped
         return float(np.mean(usable))
 
     def _counts(
-        self, true: MaskSequence, predicted: Iterator[Any], known: Any
-    ) -> tuple[list[NDArray[np.int64]], NDArray[Any]]:
+        self, true: MaskSequence, predicted: Iterator[Any], known: object
+    ) -> tuple[list[NDArray[np.int64]], NDArray[np.generic]]:
         """Count pixels image by image, in codes of all classes of either side."""
         left_out = as_labels(self.unlabeled)
-        raw: list[tuple[NDArray[Any], NDArray[np.int64]]] = []
+        raw: list[tuple[NDArray[np.generic], NDArray[np.int64]]] = []
         for row, mask in enumerate(predicted):
             truth = true.read(row)
             if truth.shape != mask.shape:
@@ -180,7 +180,11 @@ class MaskScorer(BaseEstimator):  # type: ignore[misc] # sklearn is untyped
         return [_widened(part, labels, classes) for labels, part in raw], classes
 
     def _count(
-        self, truth: NDArray[Any], mask: NDArray[Any], labels: NDArray[Any], left_out: NDArray[Any]
+        self,
+        truth: NDArray[np.generic],
+        mask: NDArray[np.generic],
+        labels: NDArray[np.generic],
+        left_out: NDArray[np.generic],
     ) -> NDArray[np.int64]:
         from sktransfer.segmentation.mask_labels import is_unlabeled
 
@@ -190,7 +194,7 @@ class MaskScorer(BaseEstimator):  # type: ignore[misc] # sklearn is untyped
             return match_boundaries(one, other, counted, len(labels))
         return count_pixels(one[counted], other[counted], len(labels))
 
-    def _one(self, counts: Any, classes: NDArray[Any]) -> float:
+    def _one(self, counts: Any, classes: NDArray[np.generic]) -> float:
         if self.label is None and self.method == "accuracy":
             return Confusion(counts).accuracy()
         scores = self._of_classes(counts)
@@ -211,7 +215,7 @@ class MaskScorer(BaseEstimator):  # type: ignore[misc] # sklearn is untyped
         return MetadataRequest(owner=type(self).__name__)
 
 
-def _predicted(estimator: Any, X: Any, n_rows: int) -> Iterator[Any]:
+def _predicted(estimator: Any, X: Any, n_rows: int) -> Iterator[object]:
     """Predict masks, some images at a time."""
     for start in range(0, n_rows, _AT_ONCE):
         rows = np.arange(start, min(start + _AT_ONCE, n_rows))

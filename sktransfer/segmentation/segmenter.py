@@ -65,7 +65,7 @@ _STEP = 4  # pixels from one label of the loss to the next; finer where a head i
 _CROP = 256
 
 
-def _check_loss(name: str, value: Any) -> None:
+def _check_loss(name: str, value: object) -> None:
     if not callable(value):
         check_choice(name, value, LOSSES)
 
@@ -289,7 +289,7 @@ class FineTuneSegmenter(MaskEstimator, LoopParameters):
             self._network = network.eval()
         return self._network
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         state: dict[str, Any] = super().__getstate__()
         network = state.get("_network")
         if network is not None:
@@ -321,8 +321,8 @@ class _Pair:
 
     row: int
     inputs: Any
-    mask: NDArray[Any]
-    labels: NDArray[Any]
+    mask: NDArray[np.generic]
+    labels: NDArray[np.generic]
 
 
 def _step(grid: Grid) -> int:
@@ -330,7 +330,7 @@ def _step(grid: Grid) -> int:
     return max(1, min(_STEP, round(grid.stride)))
 
 
-def _sampled(mask: NDArray[Any], size: Any, step: int) -> NDArray[Any]:
+def _sampled(mask: NDArray[np.generic], size: Any, step: int) -> NDArray[np.generic]:
     """Take the label of the nearest pixel at every `step`-th pixel of the resized image."""
     places = [
         np.minimum((np.arange(0, n, step) + 0.5) * side / n, side - 1).astype(int)

@@ -22,7 +22,7 @@ ImageSize = int | tuple[int, int] | None
 _SMALLEST = 32  # pixels of a side that every network takes
 
 
-def check_image_size(name: str, value: Any) -> None:
+def check_image_size(name: str, value: object) -> None:
     """Refuse what is neither None, a side, nor (height, width).
 
     Raises

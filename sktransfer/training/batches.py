@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ __all__ = ["Batches", "TrainingRows", "mix_up", "n_batches"]
 
 
 @dataclass(frozen=True, eq=False)
-class TrainingRows(Dataset[Any]):
+class TrainingRows(Dataset[object]):
     """The data of a training: some rows of stored inputs, with targets and weights.
 
     Parameters

@@ -202,6 +202,6 @@ def tidy(history: Any, columns: Mapping[str, str] = COLUMNS) -> list[dict[str, A
     ]
 
 
-def _plain(value: object) -> Any:
+def _plain(value: object) -> object:
     """Turn a number of NumPy into one of Python."""
     return value.item() if isinstance(value, np.generic) else value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,7 +30,7 @@ def decode_images(
     *,
     n_workers: int,
     on_error: str,
-    progress: Callable[[int], Any],
+    progress: Callable[[int], object],
 ) -> tuple[NDArray[np.uint8], list[int]]:
     """Read, decode, resize and crop all images.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -135,7 +135,7 @@ def start_at_prior(head: nn.Module, prior: Tensor) -> None:
             last.bias.copy_(prior)
 
 
-def _checked(module: Any, in_features: int, out_features: int) -> nn.Module:
+def _checked(module: object, in_features: int, out_features: int) -> nn.Module:
     """Try somebody's head once, so that a wrong width is an error before any training."""
     if not isinstance(module, nn.Module):
         raise TypeError(

@@ -48,19 +48,19 @@ class TransferNet(NeuralNet):  # type: ignore[misc] # skorch is untyped
 
     def __init__(
         self,
-        module: Any,
+        module: object,
         *,
         target: Target | None = None,
         stream: RandomStream | None = None,
         generator: torch.Generator | None = None,
         precision: str = "float32",
-        **params: Any,
+        **params: object,
     ) -> None:
         super().__init__(module, **params)
         self.target, self.stream, self.generator = target, stream, generator
         self.precision = precision
 
-    def infer(self, x: Any, **fit_params: Any) -> Tensor:
+    def infer(self, x: object, **fit_params: object) -> Tensor:
         """Run the network in its precision."""
         with self.autocast():
             scores: Tensor = super().infer(x, **fit_params)
@@ -79,7 +79,7 @@ class TransferNet(NeuralNet):  # type: ignore[misc] # skorch is untyped
         weight = X["weight"].to(y_pred.device)
         return weighted_loss(self.criterion_, y_pred, y_true.to(y_pred.device), weight)
 
-    def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
+    def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, object]:
         """Compute loss and gradients, and refuse a loss that is no number."""
         if self.stream is None:
             step: dict[str, Any] = super().train_step_single(batch, **fit_params)
@@ -133,7 +133,7 @@ class TransferNet(NeuralNet):  # type: ignore[misc] # skorch is untyped
                 break
         return self
 
-    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
+    def get_iterator(self, dataset: Any, training: bool = False) -> object:
         """Return batches of rows of a training, or of whatever else a user passes to `predict`."""
         if training or hasattr(dataset, "batch"):
             return super().get_iterator(dataset, training=training)
@@ -176,7 +176,7 @@ class TransferNet(NeuralNet):  # type: ignore[misc] # skorch is untyped
         scores: NDArray[np.float64] = self.forward(X, device="cpu").double().numpy()
         return scores
 
-    def _restored(self, encoded: Tensor) -> Any:
+    def _restored(self, encoded: Tensor) -> object:
         return encoded if self.target is None else self.target.restore(encoded.cpu().numpy())
 
     def _early_stopping_is_due(self) -> bool:
@@ -208,7 +208,7 @@ def check_loss(loss: float, epoch: int, lr: float) -> None:
         )
 
 
-def train(net: TransferNet, rows: Any, epochs: int | None = None) -> None:
+def train(net: TransferNet, rows: object, epochs: int | None = None) -> None:
     """Run the epochs of a net, until one of its callbacks ends them.
 
     Parameters

@@ -130,7 +130,7 @@ def own_callbacks(
 def skorch_options(
     settings: TrainingSettings,
     own: list[tuple[str, Any]],
-    groups: list[dict[str, Any]],
+    groups: list[dict[str, object]],
     valid_rows: TrainingRows | None,
 ) -> dict[str, Any]:
     """Gather the parameters of skorch's NeuralNet that every training has.
@@ -147,7 +147,7 @@ def skorch_options(
         Rows that are held back.
     """
     callbacks = settings.callbacks
-    options: dict[str, Any] = {
+    options: dict[str, object] = {
         "optimizer": GroupedOptimizer(settings.make_optimizer, groups),
         "lr": settings.lr,
         "max_epochs": settings.max_epochs,
@@ -176,11 +176,11 @@ class GroupedOptimizer:
     """
 
     def __init__(
-        self, make: Callable[..., torch.optim.Optimizer], groups: list[dict[str, Any]]
+        self, make: Callable[..., torch.optim.Optimizer], groups: list[dict[str, object]]
     ) -> None:
         self.make, self.groups = make, groups
 
-    def __call__(self, params: Any, lr: float, **options: Any) -> torch.optim.Optimizer:
+    def __call__(self, params: object, lr: float, **options: object) -> torch.optim.Optimizer:
         """Make the optimiser; `params`, which skorch collects, is not used."""
         del params
         return self.make([dict(group) for group in self.groups], lr=lr, **options)

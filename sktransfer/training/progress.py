@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ __all__ = ["progress_bar"]
 
 
 @contextmanager
-def progress_bar(n_images: int, verbose: int) -> Iterator[Callable[[int], Any]]:
+def progress_bar(n_images: int, verbose: int) -> Iterator[Callable[[int], object]]:
     """Give a function that is told the number of images that have been finished."""
     from tqdm import tqdm
 

@@ -253,7 +253,7 @@ def _split_net_params(
     return own, {name: value for name, value in given.items() if name not in _OURS}
 
 
-def _optimizer(optimizer: Any, device: torch.device) -> Callable[..., torch.optim.Optimizer]:
+def _optimizer(optimizer: object, device: torch.device) -> Callable[..., torch.optim.Optimizer]:
     """Return what makes an optimiser of groups, all of which name their rate and decay."""
     if isinstance(optimizer, str):
         check_choice("optimizer", optimizer, OPTIMIZERS)

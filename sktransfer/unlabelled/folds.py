@@ -52,9 +52,9 @@ class LabeledFold:
     [1.0, 1.0]
     """
 
-    cv: Any = field(default=5, kw_only=False)
+    cv: object = field(default=5, kw_only=False)
     unlabeled: object = -1
-    random_state: Any = None
+    random_state: object = None
 
     def split(
         self,

@@ -97,9 +97,9 @@ class NeighborSelfTrainingClassifier(
     True
     """
 
-    estimator: Any = field(default=None, kw_only=False)
+    estimator: object = field(default=None, kw_only=False)
     n_neighbors: int = checked(10, integer(1, "neighbours of a row"))
-    unlabeled: Any = -1
+    unlabeled: object = -1
     weight: float = checked(0.3, number(0, 1, "the weight of rows that were taken", closed=True))
 
     def fit(self, X: object, y: ArrayLike) -> NeighborSelfTrainingClassifier:

@@ -43,7 +43,7 @@ class MaskTarget(Target):
         Part of the probability that is spread over all classes.
     """
 
-    classes: NDArray[Any]
+    classes: NDArray[np.generic]
     at_codes: Callable[[Tensor, tuple[int, int]], Tensor]
     loss: Any = "auto"
     class_weights: NDArray[np.float32] | None = None
@@ -58,14 +58,14 @@ class MaskTarget(Target):
         """Return codes as they are; `MaskLabels` makes them."""
         return y
 
-    def decode(self, scores: NDArray[np.float64]) -> NDArray[Any]:
+    def decode(self, scores: NDArray[np.float64]) -> NDArray[np.generic]:
         """Map scores (n_rows, n_classes, height, width) to labels."""
-        labels: NDArray[Any] = self.classes[scores.argmax(1)]
+        labels: NDArray[np.generic] = self.classes[scores.argmax(1)]
         return labels
 
-    def restore(self, encoded: NDArray[Any]) -> NDArray[Any]:
+    def restore(self, encoded: NDArray[np.generic]) -> NDArray[np.generic]:
         """Map codes to labels; what counts nowhere takes the first."""
-        labels: NDArray[Any] = self.classes[encoded % len(self.classes)]
+        labels: NDArray[np.generic] = self.classes[encoded % len(self.classes)]
         return labels
 
     def row_losses(self, scores: Tensor, encoded: Tensor) -> Tensor:
@@ -114,7 +114,7 @@ class MaskTarget(Target):
         counts = np.bincount(pairs, minlength=self.n_outputs**2)
         return counts.reshape(1, self.n_outputs, self.n_outputs), encoded[:0, 0, 0]
 
-    def quality(self, scores: NDArray[Any], encoded: NDArray[Any]) -> float:  # noqa: ARG002 - API
+    def quality(self, scores: NDArray[np.generic], encoded: NDArray[np.generic]) -> float:  # noqa: ARG002 - API
         """Measure the mean IoU over the classes that either side has, from summed counts."""
         counts = scores.sum(0)
         hits = np.diagonal(counts)

@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sktransfer.docstrings import documented
 from sktransfer.features.pipelines import split_pipeline
+from sktransfer.labels import as_label_array
 from sktransfer.parameters import check_choice
 from sktransfer.plotting.canvas import CYCLE, MARKERS, MUTED, legend_text, plain_text
 from sktransfer.plotting.display import Display
@@ -62,7 +63,7 @@ class EmbeddingDisplay(Display):
         axis_names: tuple[str, str] = ("", ""),
     ) -> None:
         self.points = points
-        self.y = y
+        self.y = None if y is None else as_label_array(y)
         self.axis_names = axis_names
 
     @classmethod
@@ -171,9 +172,9 @@ class EmbeddingDisplay(Display):
         if self.y is None:
             ax.scatter(x, up, s=size, c=MUTED, alpha=0.7, linewidths=0)
         elif is_classification(self.y):
-            self._plot_classes(ax, np.asarray(self.y), size)
+            self._plot_classes(ax, self.y, size)
         else:
-            drawn = ax.scatter(x, up, s=size, c=np.asarray(self.y), cmap="viridis", linewidths=0)
+            drawn = ax.scatter(x, up, s=size, c=self.y, cmap="viridis", linewidths=0)
             ax.figure.colorbar(drawn, ax=ax)
         ax.set_xticks([])
         ax.set_yticks([])

@@ -15,6 +15,7 @@ from sktransfer.backbones.registry import get_backbone
 from sktransfer.docstrings import documented
 from sktransfer.features.pipelines import split_pipeline
 from sktransfer.features.pooling import POOLINGS, check_pooling
+from sktransfer.labels import as_label_array
 from sktransfer.plotting.canvas import CYCLE, MARKERS, plain_text
 from sktransfer.plotting.display import Display
 from sktransfer.plotting.scoring import folds_of, is_classification, name_of_score
@@ -223,7 +224,7 @@ def sweep_layers(
         )
     for pooling in poolings:
         check_pooling(pooling)
-    labels = np.asarray(y)
+    labels = as_label_array(y)
     head = _usual_head(labels) if rest is None else rest
     splits = folds_of(cv, labels, random_state)
     values, slots = _every_slot(features, X, layers, poolings)

@@ -11,6 +11,7 @@ from sklearn.utils import check_random_state
 
 from sktransfer.docstrings import documented
 from sktransfer.features.pipelines import split_pipeline
+from sktransfer.labels import as_label_array
 from sktransfer.plotting.canvas import ACCENT, MUTED, plain_text
 from sktransfer.plotting.display import Display
 from sktransfer.plotting.scoring import folds_of, is_classification, name_of_score
@@ -158,7 +159,7 @@ class FeatureLearningCurveDisplay(Display):
         ValueError
             If `train_sizes` asks for more images than a fold has, or there are too few images.
         """
-        labels = np.asarray(y)
+        labels = as_label_array(y)
         features, rest = split_pipeline(estimator)
         rows = X if features is None else features.transform(X)
         folds = folds_of(cv, labels, random_state)

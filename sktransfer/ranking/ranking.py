@@ -139,7 +139,7 @@ cache
     from tqdm import tqdm
 
     check_choice("method", method, RANKING_METHODS)
-    _, codes = check_class_labels(X, y)
+    classes, codes = check_class_labels(X, y)
     parameters: dict[str, object] = {
         "weights": weights,
         "layers": layers,
@@ -158,7 +158,7 @@ cache
     with tqdm(entries, disable=not verbose, unit="network") as progress:
         for name, features in progress:
             progress.set_description(name or str(features.backbone)[:30])
-            rows.append(_ranked(name, features, X, codes, method, random_state))
+            rows.append(_ranked(name, features, X, classes[codes], method, random_state))
     table = pd.DataFrame(rows)
     return table.sort_values("score", ascending=False, kind="stable", ignore_index=True)
 
@@ -193,7 +193,7 @@ def _ranked(
     name: str | None,
     features: DeepFeatureTransformer,
     X: object,
-    codes: NDArray[np.intp],
+    labels: NDArray[np.generic],
     method: str,
     random_state: int | None,
 ) -> dict[str, object]:
@@ -205,7 +205,7 @@ def _ranked(
     values = _source_probabilities(features, spec, X) if method == "leep" else features.transform(X)
     scoring = time.perf_counter()
     seed = {"random_state": random_state} if method in _SEEDED else {}
-    score = RANKING_METHODS[method](values, codes, **seed)
+    score = RANKING_METHODS[method](values, labels, **seed)
     end = time.perf_counter()
     body = {key: value for key, value in module.state_dict().items() if not spec.is_head(key)}
     return {

@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array
 
 from sktransfer.labels import (
+    as_label_array,
     check_class_labels,
     check_labelled_features,
     stratified_folds,
@@ -319,7 +320,7 @@ def linear_cv_accuracy(
     1.0
     """
     values, codes = check_labelled_features(features, y)
-    folds = stratified_folds(cv, codes, np.unique(np.asarray(y)), random_state=random_state)
+    folds = stratified_folds(cv, codes, np.unique(as_label_array(y)), random_state=random_state)
     return float(cross_val_score(linear_probe(), values, codes, cv=folds).mean())
 
 

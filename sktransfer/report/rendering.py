@@ -12,6 +12,7 @@ from sklearn.base import clone
 
 from sktransfer.adaptation.target_rows import check_target_labels, split_target
 from sktransfer.features.pipelines import split_pipeline
+from sktransfer.labels import as_label_array
 from sktransfer.plotting.canvas import import_matplotlib
 from sktransfer.plotting.scoring import folds_of, name_of_score
 from sktransfer.readable import readable
@@ -190,7 +191,7 @@ def _checked_labels(X: Any, y: ArrayLike | None) -> NDArray[np.generic] | None:
         return None
     if y is None:
         raise ValueError("X is given without y. Pass y=..., the labels of these images, too.")
-    labels = np.asarray(y)
+    labels = as_label_array(y)
     if len(labels) != len(X):
         raise ValueError(
             f"X has {len(X)} images and y {len(labels)} labels. Pass those that were compared on."

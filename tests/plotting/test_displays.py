@@ -341,3 +341,22 @@ def test_candidates_with_dollars_are_drawn(ax):
     for kind in ("scores", "cost"):
         display.plot(kind=kind).figure_.canvas.draw()
     assert display.ax_.get_ylabel() == r"\$^\$"
+
+
+def test_labels_of_a_column_of_pandas_are_drawn_as_those_of_an_array(few):
+    X, y = few
+    column = pd.Series(y, index=np.arange(len(y))[::-1] + 3, dtype="Int64")
+    sweeps = [
+        LayerSweepDisplay.from_estimator(
+            DeepFeatureTransformer("tiny"), X, labels, layers=[-1], poolings=["avg"], cv=3
+        )
+        for labels in (y, column)
+    ]
+    np.testing.assert_array_equal(sweeps[0].scores, sweeps[1].scores)
+    curves = [
+        FeatureLearningCurveDisplay.from_estimator(_model(), X, labels, cv=3)
+        for labels in (y, column)
+    ]
+    np.testing.assert_array_equal(curves[0].test_scores, curves[1].test_scores)
+    drawn = EmbeddingDisplay.from_features(X.reshape(len(X), -1), column).ax_.get_legend()
+    assert [text.get_text() for text in drawn.get_texts()] == ["0", "1", "2"]

@@ -153,3 +153,9 @@ def test_what_cannot_be_ranked_is_refused(change, error, match, textures):
     X, y = textures
     with pytest.raises(error, match=match):
         rank_backbones(X, **{"y": y, "backbones": ["tiny"], **change})
+
+
+def test_a_rare_class_is_named_as_the_user_names_it(digits):
+    labels = ["ant"] * 6 + ["bee"] * 5 + ["moth"] * 2
+    with pytest.raises(ValueError, match=r"cv=5 asks for 5 folds, but class 'moth' has only 2"):
+        rank_backbones(digits.X[:13], labels, backbones=["tiny"], method="linear_cv")

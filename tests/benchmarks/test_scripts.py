@@ -20,6 +20,7 @@ RUNS = {
     "domain_adaptation": "--only blobs --seeds 0 --methods DANN",
     "unsupervised_choice": "--only blobs --seeds 0 --methods source_accuracy target_entropy",
     "adaptation_speed": "--rounds 1 --images 64 --batch-size 16",
+    "export": "--images 30 --networks squeezenet1_1 --poolings max --heads 1 --sides",
     "comparison": "--images 60 --cv 2 --max-epochs 1",
 }
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copyreg
+import sys
 from typing import TYPE_CHECKING
+
+from sktransfer.identity.packages import package_of_class
 
 if TYPE_CHECKING:
     from sktransfer.identity.walk import Walk
@@ -35,7 +38,7 @@ def visit_object(walk: Walk, value: object) -> None:
         walk.visit_all("items", value)
     elif isinstance(value, set | frozenset):
         walk.visit_unordered("members", value)
-    if walk.replace is not None and _chooses_what_is_pickled(cls):
+    if _chooses_what_is_pickled(cls) and (walk.replace is not None or package_of_class(cls)):
         visit_reduced(walk, value)  # it keeps things that are of this process only
     elif _is_readable(value):
         walk.visit_attributes(attributes_of(value))
@@ -53,6 +56,19 @@ def attributes_of(value: object) -> dict[str, object]:
             if slot not in ("__dict__", "__weakref__") and hasattr(value, name):
                 found[name] = getattr(value, name)
     return dict(sorted((str(name), attribute) for name, attribute in found.items()))
+
+
+def _home_of(value: object, name: str) -> str:
+    """Find the module in which an object has a name; what NumPy's `frompyfunc` makes has none.
+
+    Raises
+    ------
+    StopIteration
+        If there is none.
+    """
+    homes = (getattr(value, "__module__", None), type(value).__module__, "numpy", "scipy.special")
+    modules = ((home, sys.modules[home]) for home in homes if home in sys.modules)
+    return next(str(home) for home, module in modules if vars(module).get(name) is value)
 
 
 def _is_frozen(value: object) -> bool:
@@ -89,7 +105,7 @@ def visit_reduced(walk: Walk, value: object) -> None:
         reducer = copyreg.dispatch_table.get(type(value))
         reduced = reducer(value) if reducer is not None else value.__reduce_ex__(4)
         if isinstance(reduced, str):
-            walk.put("global", type(value).__module__, reduced)
+            walk.put("global", _home_of(value, reduced), reduced)
             return
         make, arguments, *rest = reduced
         state, items, pairs, *_ = (*rest, None, None, None)

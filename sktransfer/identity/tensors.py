@@ -24,10 +24,10 @@ def content_of(tensor: Tensor) -> str | None:
     """Digest the type, shape and values of a tensor; None if they cannot be read."""
     if tensor.layout != torch.strided or tensor.is_quantized:
         return None
-    kind = f"{tensor.dtype} {tuple(tensor.shape)}"
-    if tensor.is_meta:
-        return f"{kind} without values"
     try:
+        kind = f"{tensor.dtype} {tuple(tensor.shape)}"
+        if tensor.is_meta:
+            return f"{kind} without values"
         with torch.no_grad():
             flat = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous().reshape(-1)
             values = flat.view(torch.uint8).numpy()

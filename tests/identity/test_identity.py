@@ -8,9 +8,11 @@ import sys
 import types
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torchvision
+from PIL import Image
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from torch import nn
@@ -274,6 +276,22 @@ def test_what_cannot_be_read_is_this_object_in_this_process():
     assert identity_of(Net(factor=(number for number in [1]))) != before
     net.shift += 1
     assert identity_of(net) != before
+
+
+def test_objects_of_packages_are_known_by_what_their_pickle_holds():
+    def made(value):
+        return [
+            pd.DataFrame({"a": [value, 2], "b": ["x", "y"]}), Image.new("L", (2, 2), value),
+            np.random.default_rng(value), torch.Generator().manual_seed(value),
+            torch.tensor([[0, value]]).to_sparse(), np.tanh if value == 1 else np.sinh,
+        ]  # fmt: skip
+
+    for one, same, other in zip(made(1), made(1), made(2), strict=True):
+        assert identity_of(Net(factor=one)) == identity_of(Net(factor=same))
+        assert identity_of(Net(factor=one)) != identity_of(Net(factor=other))
+        assert not identity_of(Net(factor=one)).hidden
+    own = np.frompyfunc(lambda x: x, 1, 1)
+    assert identity_of(Net(factor=own)).hidden == "a ufunc"
 
 
 def test_code_that_runs_text_is_this_function_in_this_process():

@@ -81,7 +81,7 @@ def photographs(folder: Path | None, n_images: int = 200, n_sizes: int = 30) -> 
 
 
 def pixels(images: list[np.ndarray], interpolation: str) -> dict[str, Any]:
-    """Compare levels: with the package's own Pillow, and with one that resizes the width first."""
+    """Compare the levels of the graph with those of Pillow."""
     preprocessing = Preprocessing(224, 256, (0.0,) * 3, (1.0,) * 3, interpolation)
     session = session_of(pixel_graph(preprocessing, 18))
     counts, largest = np.zeros(3), 0.0

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
 
 from sktransfer.exceptions import ExportError
 from sktransfer.export.extras import imported
@@ -18,13 +22,12 @@ _MODES = {"bilinear": "linear", "bicubic": "cubic"}
 
 # Antialiased, on uint8 and with these attributes, ONNX Runtime's Resize rounds as Pillow does. The
 # sizes and the corner of the crop are those of `Preprocessing`; Round goes to even, as Python's does.
-# Pillow 13 resizes the height first where that is less work, which changes a few levels by one (and
-# next to white or black, by a bicubic filter, some by more); earlier versions never do.
 _GRAPH = """
 <ir_version: 10, opset_import: ["": {opset}]>
 pixels (uint8[n, height, width, 3] images) => (float[n, 3, {crop}, {crop}] normalised)
 <
   int64[2] crop = {{{crop}, {crop}}}, int64[2] resize = {{{resize}, {resize}}},
+  int64[2] weights = {{1, -2}}, int64 nothing = {{0}}, bool[2] is_height = {{1, 0}},
   float two = {{2}}, int64[2] axes = {{1, 2}},
   float[3] scale = {{{scale}}}, float[3] shift = {{{shift}}}
 >
@@ -36,10 +39,7 @@ pixels (uint8[n, height, width, 3] images) => (float[n, 3, {crop}, {crop}] norma
   fits = Cast<to = 9>(flag)
   {resized}
   target = Where(fits, crop, resized)
-  resampled = Resize<
-    mode = "{mode}", antialias = 1, exclude_outside = 1, cubic_coeff_a = -0.5, axes = [1, 2],
-    coordinate_transformation_mode = "half_pixel"
-  >(images, , , target)
+  {resampled}
   beyond = Sub(target, crop)
   distance = Cast<to = 1>(beyond)
   middle = Div(distance, two)
@@ -59,6 +59,24 @@ _SHORTER = """shorter = ReduceMin(size)
   resized = Div(product, shorter)"""
 
 _SQUASHED = "resized = Identity(resize)"
+
+_RESIZE = """{output} = Resize<
+    mode = "{mode}", antialias = 1, exclude_outside = 1, cubic_coeff_a = -0.5, axes = [1, 2],
+    coordinate_transformation_mode = "half_pixel"
+  >({images}, , , {size})"""
+
+# Both resize the width first and round; Pillow 13 takes the height first where it shrinks by more
+# than twice as many pixels as the width. What is already as high, or as wide, passes unchanged.
+_HEIGHT_FIRST = """excess = Sub(size, crop)
+  weighted = Mul(excess, weights)
+  lead = ReduceSum<keepdims = 0>(weighted)
+  leads = Greater(lead, nothing)
+  excess_of_height = Gather(excess, nothing)
+  shrinks = Greater(excess_of_height, nothing)
+  height_first = And(leads, shrinks)
+  lower = Where(is_height, target, size)
+  between = Where(height_first, lower, size)
+  """
 
 
 def pixel_graph(preprocessing: Preprocessing, opset: int) -> onnx.ModelProto:
@@ -93,10 +111,27 @@ def pixel_graph(preprocessing: Preprocessing, opset: int) -> onnx.ModelProto:
             opset=opset,
             crop=preprocessing.crop,
             resize=preprocessing.resize,
-            mode=_MODES[preprocessing.interpolation],
+            resampled=_resampled(_MODES[preprocessing.interpolation]),
             resized=_SHORTER if preprocessing.fit == "shorter" else _SQUASHED,
             scale=", ".join(f"{1 / (255 * std):.9g}" for _, std in means_and_stds),
             shift=", ".join(f"{-mean / std:.9g}" for mean, std in means_and_stds),
         )
     )
     return model
+
+
+def _resampled(mode: str) -> str:
+    if not _takes_the_height_first():
+        return _RESIZE.format(mode=mode, images="images", output="resampled", size="target")
+    lower = _RESIZE.format(mode=mode, images="images", output="lowered", size="between")
+    whole = _RESIZE.format(mode=mode, images="lowered", output="resampled", size="target")
+    return f"{_HEIGHT_FIRST}{lower}\n  {whole}"
+
+
+@cache
+def _takes_the_height_first() -> bool:
+    """Try whether this Pillow resizes the height of a tall image before its width."""
+    levels = np.random.default_rng(0).integers(0, 256, (64, 8, 3), dtype=np.uint8)
+    image, bicubic = Image.fromarray(levels), Image.Resampling.BICUBIC
+    in_turn = image.resize((8, 16), bicubic).resize((16, 16), bicubic)
+    return in_turn.tobytes() == image.resize((16, 16), bicubic).tobytes()

@@ -15,6 +15,7 @@ from sklearn.svm import SVC, LinearSVC
 from sktransfer import DeepFeatureTransformer, export_onnx
 from sktransfer.datasets import load_digit_images
 from sktransfer.exceptions import ExportError
+from sktransfer.export import pixel_graph as module_of_pixels
 from sktransfer.export.checking import draw_images
 from sktransfer.export.head_graph import head_graph
 from sktransfer.export.joining import label_graph
@@ -57,24 +58,28 @@ def test_images_of_any_size_are_resized_and_cropped_as_here(interpolation, fit):
     session = session_of(pixel_graph(preprocessing, 18))
     scale = 255 * np.array(IMAGENET["std"])
     differences = []
-    for image in draw_images(56, 12):
+    drawn = draw_images(56, 8)
+    for image in (*drawn, *(np.rot90(image)[:, :40].copy() for image in drawn)):
         given = session.run(None, {"images": image[None]})[0][0].transpose(1, 2, 0)
         levels = given * scale + 255 * np.array(IMAGENET["mean"])
-        differences.append(np.abs(levels - _width_first(image, preprocessing)).ravel())
+        differences.append(np.abs(levels - preprocessing(Image.fromarray(image))).ravel())
     differences = np.concatenate(differences)
     assert np.mean(differences < 1.01) > 0.999
     assert differences.max() < 2.01
 
 
-def _width_first(image, preprocessing):
-    """Preprocess with Pillow, the width before the height, as versions before 13 always did."""
-    if image.shape[:2] == (preprocessing.crop,) * 2:
-        return image
-    opened, crop = Image.fromarray(image), preprocessing.crop
-    resample = Image.Resampling[preprocessing.interpolation.upper()]
-    left, top, right, bottom = preprocessing._box(*opened.size)
-    narrow = opened.resize((crop, opened.height), resample, box=(left, 0, right, opened.height))
-    return np.asarray(narrow.resize((crop, crop), resample, box=(0, top, crop, bottom)))
+@pytest.mark.parametrize("height_first", [True, False])
+def test_the_order_of_the_two_directions_is_that_of_the_installed_pillow(height_first, monkeypatch):
+    monkeypatch.setattr(module_of_pixels, "_takes_the_height_first", lambda: height_first)
+    image = np.random.default_rng(0).integers(0, 256, (200, 40, 3), dtype=np.uint8)
+    preprocessing = Preprocessing(32, 32, (0.0,) * 3, (1.0,) * 3, "bicubic", "squash")
+    given = session_of(pixel_graph(preprocessing, 18)).run(None, {"images": image[None]})[0][0]
+    sizes = [(40, 32), (32, 32)] if height_first else [(32, 200), (32, 32)]
+    expected = Image.fromarray(image)
+    for size in sizes:
+        expected = expected.resize(size, Image.Resampling.BICUBIC)
+    gap = np.abs(given.transpose(1, 2, 0) * 255 - np.asarray(expected))
+    assert np.mean(gap < 0.5) > 0.999
 
 
 def test_images_of_a_batch_are_resized_each_by_itself():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from sktransfer.cli import model_files
 from sktransfer.cli.arguments import (
@@ -30,6 +30,7 @@ from sktransfer.readable import readable
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     import pandas as pd
 
@@ -46,6 +47,8 @@ __all__ = [
 ]
 
 HELP = "compare strategies of transfer on the same folds, and save the winner"
+
+_Made = TypeVar("_Made")
 
 _N_SHOWN = 5
 _N_BUNDLED = 300  # so that the first command ends within minutes
@@ -156,9 +159,20 @@ def _write_report(
         images.y,
         X_target=target.X,
         y_target=target.y,
-        audit=audit_images(images.X, images.y, **network),
-        recommendation=recommend_strategy(images.X, images.y, **network),
+        audit=_or_none("audit", lambda: audit_images(images.X, images.y, **network)),
+        recommendation=_or_none(
+            "rule of thumb", lambda: recommend_strategy(images.X, images.y, **network)
+        ),
     )
+
+
+def _or_none(what: str, make: Callable[[], _Made]) -> _Made | None:
+    """Make a part of the report; without one that fails, the others are of use."""
+    try:
+        return make()
+    except Exception as exc:  # noqa: BLE001 - whatever it is, it is said
+        say(readable(f"sktransfer: the report has no {what} ({type(exc).__name__}: {exc})"))
+        return None
 
 
 def compare_images(

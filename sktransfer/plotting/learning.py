@@ -163,8 +163,9 @@ class FeatureLearningCurveDisplay(Display):
         features, rest = split_pipeline(estimator)
         rows = X if features is None else features.transform(X)
         folds = folds_of(cv, labels, random_state)
-        sizes = _sizes(train_sizes, min(len(train) for train, _ in folds), labels)
         ordered = [(_mixed(train, labels, random_state), test) for train, test in folds]
+        n_all = max(_n_until_all_classes(labels[train]) for train, _ in ordered)
+        sizes = _sizes(train_sizes, min(len(train) for train, _ in folds), labels, n_all)
         scores = cross_validate(
             clone(estimator if features is None else rest),
             rows,
@@ -217,7 +218,7 @@ class FeatureLearningCurveDisplay(Display):
 
 
 def _sizes(
-    train_sizes: Sequence[int] | None, n_most: int, y: NDArray[np.generic]
+    train_sizes: Sequence[int] | None, n_most: int, y: NDArray[np.generic], n_all: int
 ) -> NDArray[np.int64]:
     n_least = 2 * len(np.unique(y)) if is_classification(y) else 4
     if train_sizes is None:
@@ -226,7 +227,7 @@ def _sizes(
                 f"a fold has {n_most} training images, and a learning curve needs {2 * n_least} "
                 "or more here. Pass more images, or more folds."
             )
-        start = max(n_least, n_most / 1.7 ** (_N_SIZES - 1))
+        start = max(n_least, n_all, n_most / 1.7 ** (_N_SIZES - 1))
         usual: NDArray[np.int64] = np.geomspace(start, n_most, _N_SIZES).round().astype(np.int64)
         return usual[np.diff(usual, prepend=0) > 0]
     sizes = np.array(sorted(set(train_sizes)), np.int64)
@@ -250,6 +251,13 @@ def _mixed(
         own = np.flatnonzero(y[shuffled] == label)
         place[own] = (np.arange(len(own)) + 0.5) / len(own)
     return shuffled[np.argsort(place, kind="stable")]
+
+
+def _n_until_all_classes(y: NDArray[np.generic]) -> int:
+    """Count the labels from the first up to the first one of the class that appears last."""
+    if not is_classification(y):
+        return 1
+    return 1 + int(np.unique(y, return_index=True)[1].max())
 
 
 def _spread_out(sizes: NDArray[np.int64]) -> list[int]:

@@ -15,6 +15,7 @@ from sktransfer.adaptation.target_rows import fit_on
 from sktransfer.images.indexing import take
 from sktransfer.plotting.canvas import import_matplotlib, plain_text
 from sktransfer.plotting.overlay import overlays
+from sktransfer.proportions import wilson_interval
 from sktransfer.report.formatting import counted
 from sktransfer.report.page import Section, paragraphs
 from sktransfer.report.pictures import image_tag, plot_figure
@@ -29,6 +30,7 @@ __all__ = ["HeldOut", "examples_section", "hold_out"]
 
 _MOST = 4  # examples that are right, and as many that are wrong
 _AFFORDABLE_SECONDS = 120.0
+_FEW = 10  # images of a class, below which its recall is no verdict
 _MANY_CLASSES = 20  # from which on a confusion matrix is unreadable
 
 _HOW = {
@@ -149,6 +151,7 @@ def examples_section(name: str, held: HeldOut) -> Section:
     samples = f'<ul class="samples">{"".join(items)}</ul>'
     body = [
         _confusion_plot(held),
+        _recall_table(held),
         "<h3>Where it looks</h3>",
         paragraphs(lead, _HOW[found.method]),
         samples,
@@ -185,6 +188,39 @@ def _confusion_plot(held: HeldOut) -> str:
         draw,
         f"Confusion matrix: {n_right} of {len(true)} images on the diagonal. {often}",
         f"{n_right} of {counted(len(true), 'image')} {which} are right. {often}",
+    )
+
+
+def _recall_table(held: HeldOut) -> str:
+    """Tell of each class how many of its images are right, and of which too few were tested."""
+    true = held.y[held.rows]
+    rows = []
+    for label in np.unique(true):
+        of_class = true == label
+        n, hits = int(of_class.sum()), int((held.predicted[of_class] == label).sum())
+        low, high = wilson_interval(hits, n)
+        text = f"{hits / n:.2f} ({low:.2f} to {high:.2f})"
+        if n < _FEW:
+            text = f"{hits} of {n}: too few images for a verdict"
+        rows.append((hits / n, escape(str(label)), f"{n:,}", text))
+    rows = sorted(rows)[:_MANY_CLASSES]  # stable for equals: by name
+    body = "".join(
+        f'<tr role="row"><th scope="row" role="rowheader">{label}</th>'
+        f'<td role="cell" data-label="Images">{n}</td>'
+        f'<td role="cell" data-label="Found (recall)">{text}</td></tr>\n'
+        for _, label, n, text in rows
+    )
+    head = "".join(
+        f'<th scope="col" role="columnheader">{text}</th>'
+        for text in ("Class", "Images", "Found (recall)")
+    )
+    caption = (
+        "Worst class first: the share of its images that are called what they are, with the "
+        "interval of 95 %."
+    )
+    return (
+        f'<table role="table"><caption>{caption}</caption><thead role="rowgroup">'
+        f'<tr role="row">{head}</tr></thead><tbody role="rowgroup">{body}</tbody></table>'
     )
 
 

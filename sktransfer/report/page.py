@@ -8,9 +8,9 @@ from string import Template
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-__all__ = ["Section", "items", "make_page", "paragraphs"]
+__all__ = ["Section", "items", "make_page", "or_sentence", "paragraphs"]
 
 # The policy makes the browser refuse whatever this file does not hold itself.
 _FRAME = Template("""<!DOCTYPE html>
@@ -79,6 +79,21 @@ def make_page(title: str, subtitle: str, sections: Sequence[Section], footer: st
         sections="\n".join(parts),
         footer=escape(footer),
     )
+
+
+def or_sentence(title: str, make: Callable[[], Section]) -> Section:
+    """Make a section; one that fails becomes a sentence that says why, and the others stand.
+
+    Examples
+    --------
+    >>> or_sentence("Ratio", lambda: Section("Ratio", str(1 / 0))).body
+    '<p class="soft">This section could not be made (ZeroDivisionError: division by zero).</p>'
+    """
+    try:
+        return make()
+    except Exception as exc:  # noqa: BLE001 - whatever it is, the other sections are of use
+        text = f"This section could not be made ({type(exc).__name__}: {exc})."
+        return Section(title, paragraphs(text, kind="soft"))
 
 
 def paragraphs(*texts: str, kind: str = "") -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from sktransfer.report.examples import examples_section, hold_out
 from sktransfer.report.feature_plots import evidence_section
 from sktransfer.report.findings import audit_section
 from sktransfer.report.formatting import counted
-from sktransfer.report.page import Section, make_page, paragraphs
+from sktransfer.report.page import Section, make_page, or_sentence, paragraphs
 from sktransfer.report.reproduction import code_of
 from sktransfer.report.scores import plots_section, table_section
 from sktransfer.writing import check_writable, whole_file
@@ -98,9 +99,12 @@ def render_report(
         X, labels, _, X_target = split_target(X, labels, None, X_target, unlabeled)
     target_labels = check_target_labels(X_target, y_target)
     score_name = _score_name(comparison, scoring, labels)
+    n_folds = 0 if fold_scores is None else len(fold_scores)
     sections = [
-        answer_section(finished, 0 if fold_scores is None else len(fold_scores), score_name),
-        plots_section(finished, fold_scores, score_name),
+        answer_section(finished, n_folds, score_name),
+        or_sentence(
+            "How good, and at what cost", lambda: plots_section(finished, fold_scores, score_name)
+        ),
         table_section(results, score_name),
     ]
     if recommendation is not None:
@@ -109,8 +113,10 @@ def render_report(
         sections += _of_images(comparison, X, labels, X_target, target_labels, scoring)
     if audit is not None:
         shape = getattr(_first_step(comparison.best_estimator_), "image_shape", None)
-        sections.append(audit_section(audit, X, image_shape=shape))
-    sections.append(_code_section(comparison))
+        sections.append(
+            or_sentence("The images themselves", lambda: audit_section(audit, X, image_shape=shape))
+        )
+    sections.append(or_sentence("The code", lambda: _code_section(comparison)))
     page = make_page(
         title, _subtitle(labels, fold_scores, X_target, target_labels), sections, _footer()
     )
@@ -132,20 +138,19 @@ def _of_images(
     folds = _folds(comparison, y)
     winner = comparison.results_.iloc[0]
     sections = []
+
+    def examples() -> Section:
+        seconds = float(winner.get("fit_seconds", np.nan))
+        target: dict[str, Any] = {"X_target": X_target, "y_target": y_target}
+        held = hold_out(comparison.best_estimator_, X, y, folds, seconds, **target)
+        return examples_section(str(winner["candidate"]), held)
+
     if X_target is not None or winner.get("strategy") != "adaptation":
-        held = hold_out(
-            comparison.best_estimator_,
-            X,
-            y,
-            folds,
-            float(winner.get("fit_seconds", np.nan)),
-            X_target=X_target,
-            y_target=y_target,
-        )
-        sections.append(examples_section(str(winner["candidate"]), held))
+        sections.append(or_sentence("What it gets right and wrong", examples))
     featured = _best_with_features(comparison)
     if featured is not None:
-        sections.append(evidence_section(featured, X, y, folds, scoring))
+        made = partial(evidence_section, featured, X, y, folds, scoring)
+        sections.append(or_sentence("What the features tell", made))
     return sections
 
 

@@ -360,3 +360,12 @@ def test_labels_of_a_column_of_pandas_are_drawn_as_those_of_an_array(few):
     np.testing.assert_array_equal(curves[0].test_scores, curves[1].test_scores)
     drawn = EmbeddingDisplay.from_features(X.reshape(len(X), -1), column).ax_.get_legend()
     assert [text.get_text() for text in drawn.get_texts()] == ["0", "1", "2"]
+
+
+def test_a_learning_curve_begins_where_every_class_is_there(digits):
+    rows = np.r_[np.flatnonzero(digits.y == 0)[:40], np.flatnonzero(digits.y == 1)[:5]]
+    curve = FeatureLearningCurveDisplay.from_estimator(
+        _model(), digits.X[rows], digits.y[rows], cv=5
+    )
+    assert curve.train_sizes[0] >= 5
+    assert not np.isnan(curve.test_scores).any()

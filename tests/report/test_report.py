@@ -469,3 +469,33 @@ def test_the_policy_would_stop_a_request(browser_page, report, tmp_path):
     spoilt.write_text(html.replace("<main>", '<main><img src="https://127.0.0.1:9/x.png">'))
     browser_page.show(spoilt, width=390, scheme="light")
     assert browser_page.evaluate(_BROKEN) == 1
+
+
+def test_a_section_that_fails_becomes_a_sentence_and_the_others_stand(
+    tmp_path, comparison, images, monkeypatch
+):
+    def broken(*_):
+        raise ValueError("The number of classes has to be greater than one")
+
+    monkeypatch.setattr("sktransfer.report.rendering.evidence_section", broken)
+    path = render_report(comparison, tmp_path / "r.html", X=images[0], y=images[1])
+    outline = _Outline(path.read_text(encoding="utf-8"))
+    assert ("h2", "What the features tell") in outline.headings
+    assert ("h2", "What it gets right and wrong") in outline.headings
+    assert "This section could not be made (ValueError: The number of classes" in _text(outline)
+
+
+def test_the_recall_of_each_class_stands_beside_the_matrix(outline):
+    cells = [attrs.get("data-label") for tag, attrs in outline.tags if tag == "td"]
+    assert cells.count("Found (recall)") == 3
+    assert "interval of 95 %" in _text(outline)
+
+
+def test_too_few_images_of_a_class_are_no_verdict(tmp_path, digits):
+    rows = np.r_[np.flatnonzero(digits.y == 0)[:40], np.flatnonzero(digits.y == 1)[:5]]
+    X, y = digits.X[rows], np.array(["good", "defect"])[digits.y[rows]]
+    model = make_pipeline(DeepFeatureTransformer("tiny"), LogisticRegression(max_iter=300))
+    found = compare_strategies(X, y, candidates={"features": model}, cv=5)
+    text = _text(_Outline(found.to_html(tmp_path / "r.html", X, y).read_text(encoding="utf-8")))
+    assert "of 5: too few images for a verdict" in text
+    assert "could not be made" not in text

@@ -143,6 +143,7 @@ def _write_report(
     from sktransfer import audit_images, recommend_strategy
 
     assert images.y is not None
+    X, y = images.X, images.y
     network = {
         "backbone": options.backbone,
         "weights": options.weights,
@@ -159,10 +160,8 @@ def _write_report(
         images.y,
         X_target=target.X,
         y_target=target.y,
-        audit=_or_none("audit", lambda: audit_images(images.X, images.y, **network)),
-        recommendation=_or_none(
-            "rule of thumb", lambda: recommend_strategy(images.X, images.y, **network)
-        ),
+        audit=_or_none("audit", lambda: audit_images(X, y, **network)),
+        recommendation=_or_none("rule of thumb", lambda: recommend_strategy(X, y, **network)),
     )
 
 

@@ -8,6 +8,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sktransfer import (
     DANNClassifier,
+    DeepFeatureTransformer,
     FineTuneClassifier,
     FineTuneRegressor,
     export_onnx,
@@ -15,6 +16,7 @@ from sktransfer import (
 )
 from sktransfer.datasets import load_digit_images
 from sktransfer.exceptions import ExportError
+from sktransfer.export import register_converter
 from sktransfer.raw_pixels import PixelTransformer
 
 runtime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
@@ -91,3 +93,25 @@ def test_a_network_of_numbers_is_refused(tmp_path):
     model = DANNClassifier(None, max_epochs=1, random_state=0).fit(rows, y)
     with pytest.raises(ExportError, match="backbone=None and takes numbers"):
         export_onnx(model, tmp_path / "model.onnx")
+
+
+def test_skl2onnx_itself_converts_a_pipeline_of_images_once_it_knows_how(classifier_of_features):
+    skl2onnx = pytest.importorskip("skl2onnx", reason="the extra onnx is not installed")
+    from skl2onnx.common.data_types import UInt8TensorType
+
+    register_converter()
+    model, images = classifier_of_features, ("images", UInt8TensorType([None, None, None, 3]))
+    options = {id(model[-1]): {"zipmap": False}}
+    graph = skl2onnx.to_onnx(model, initial_types=[images], target_opset=18, options=options)
+    session = runtime.InferenceSession(
+        graph.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    given = session.run(None, {"images": np.repeat(X[:10, ..., None], 3, axis=3)})
+    assert given[0].tolist() == model.predict(X[:10]).tolist()
+    np.testing.assert_allclose(given[1], model.predict_proba(X[:10]), atol=1e-3)
+
+
+@pytest.fixture
+def classifier_of_features():
+    features = DeepFeatureTransformer("tiny", precision="float32")
+    return make_pipeline(features, StandardScaler(), LogisticRegression()).fit(X, digits % 3)

@@ -110,18 +110,17 @@ def export_onnx(
 
 
 def _graph_of(exportable: Exportable, opset: int) -> onnx.ModelProto:
-    """Write all parts and join them."""
+    """Write all parts, those first that are refused most often, and join them."""
+    size, output, last = exportable.preprocessing.crop, exportable.output, {}
+    if exportable.head is not None:
+        last = {"head/": head_graph(exportable.head, exportable.n_columns, opset)}
+    elif output.classes is not None:
+        last = {"labels/": label_graph(output.classes, opset, several=output.several)}
     parts = {
         "pixels/": pixel_graph(exportable.preprocessing, opset),
-        "network/": network_graph(
-            exportable.network, exportable.preprocessing.crop, exportable.output.name, opset
-        ),
+        "network/": network_graph(exportable.network, size, output.name, opset),
+        **last,
     }
-    output = exportable.output
-    if exportable.head is not None:
-        parts["head/"] = head_graph(exportable.head, exportable.n_columns, opset)
-    elif output.classes is not None:
-        parts["labels/"] = label_graph(output.classes, opset, several=output.several)
     return joined(list(parts.values()), list(parts))
 
 

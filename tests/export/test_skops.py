@@ -151,6 +151,7 @@ def test_the_ending_tells_the_kind_of_file(tmp_path):
         load_model(tmp_path / "nothing.skops")
 
 
+@pytest.mark.filterwarnings("ignore")  # MLflow warns of annotations of its own
 def test_mlflow_logs_a_pipeline_and_loads_it_again(tmp_path):
     mlflow = pytest.importorskip("mlflow", reason="MLflow is not installed")
     import io
@@ -166,6 +167,8 @@ def test_mlflow_logs_a_pipeline_and_loads_it_again(tmp_path):
     model = _pipeline().fit(table, y)
     path = tmp_path / "model"
     signature = mlflow.models.infer_signature(table, model.predict(table))
-    mlflow.sklearn.save_model(model, str(path), signature=signature)
+    mlflow.sklearn.save_model(
+        model, str(path), signature=signature, skops_trusted_types=list(TRUSTED_TYPES)
+    )
     loaded = mlflow.pyfunc.load_model(str(path))
     np.testing.assert_array_equal(loaded.predict(table), model.predict(table))

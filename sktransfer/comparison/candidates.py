@@ -16,6 +16,7 @@ from sktransfer.adaptation import DANNClassifier
 from sktransfer.features.transformer import DeepFeatureTransformer
 from sktransfer.finetuning import FineTuneClassifier
 from sktransfer.raw_pixels import PixelTransformer
+from sktransfer.segmentation import FineTuneSegmenter, PixelClassifier
 
 if TYPE_CHECKING:
     import os
@@ -196,7 +197,9 @@ def strategy_of(estimator: Any) -> str:
         [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else [estimator]
     )
     for part in parts:
-        if hasattr(part, "unlabeled"):
+        if isinstance(part, PixelClassifier):
+            return "raw pixels" if part.backbone is None else "features"
+        if hasattr(part, "unlabeled") and not isinstance(part, FineTuneSegmenter):
             return "adaptation"
         if isinstance(strategy := getattr(part, "strategy", None), str) and hasattr(
             part, "backbone"

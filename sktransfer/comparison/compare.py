@@ -15,6 +15,13 @@ from sktransfer.adaptation.target_rows import check_target_labels, fit_on, split
 from sktransfer.comparison.candidates import Candidate, check_candidates, strategy_candidates
 from sktransfer.comparison.folds import make_folds
 from sktransfer.comparison.grid_fit import Fit, Study, fit_grid, keys_of_fits
+from sktransfer.comparison.mask_candidates import (
+    digest_of_masks,
+    holds_masks,
+    mask_candidates,
+    mask_folds,
+    mask_rows,
+)
 from sktransfer.comparison.prefetch import pass_once, shared_cache
 from sktransfer.comparison.progress import watched
 from sktransfer.comparison.results import StrategyComparison, tabulate
@@ -71,8 +78,10 @@ def compare_strategies(
     ----------
     X : images
         Any of the kinds that :class:`~sktransfer.DeepFeatureTransformer` takes.
-    y : array-like of shape (n_images,)
-        Labels of two or more classes, numbers or strings.
+    y : array-like of shape (n_images,), or masks
+        Labels of two or more classes, numbers or strings; or a mask for each image, as in
+        :class:`~sktransfer.FineTuneSegmenter`, and then every pixel is labelled. Strings are paths
+        of masks if the first names a file.
     candidates : mapping, sequence of str or None, default=None
         None compares all that :func:`~sktransfer.comparison.strategy_candidates` makes; a list
         chooses some of these by name; a mapping gives your own: a name to an estimator of images,
@@ -81,7 +90,7 @@ def compare_strategies(
         An int gives that many shuffled, stratified folds. ``RepeatedStratifiedKFold`` makes the
         test against the best sharper.
     scoring : str, callable or None, default=None
-        As in GridSearchCV; None is accuracy. The highest mean wins.
+        As in GridSearchCV; None is accuracy, and the mean IoU of masks. The highest mean wins.
     groups : array-like of shape (n_images,) or None, default=None
         Images of one group, such as several photographs of one animal, are never in both parts of
         a fold.
@@ -95,10 +104,12 @@ def compare_strategies(
         those of the source.
     unlabeled : object, default=None
         The label of rows of `X` that are such images, in place of `X_target`: ``-1``, for example.
-        None takes every label for one.
+        None takes every label for one. Of masks, the label or labels whose pixels count nowhere;
+        None is -1.
     backbone, weights, layers, poolings, pixel_size, max_epochs, image_shape, image_size, device, \
 batch_size
-        Of the ready-made candidates, see :func:`~sktransfer.comparison.strategy_candidates`.
+        Of the ready-made candidates, see :func:`~sktransfer.comparison.strategy_candidates`;
+        `poolings` and `pixel_size` are of no use to masks, which take 8 images a batch at most.
         "tiny" is quick; for photographs, take "resnet50" or another of
         :func:`~sktransfer.list_backbones`.
     cache : "memory", path of a folder or None, default="memory"
@@ -153,29 +164,39 @@ batch_size
     >>> comparison.best_estimator_.predict(X[100:103]).shape
     (3,)
     """
-    X, y, groups, X_target = split_target(X, y, groups, X_target, unlabeled)
-    classes, codes = check_class_labels(X, y)
-    labels = classes[codes]
-    target_labels = check_target_labels(X_target, y_target)
-    folds = make_folds(cv, labels, groups, random_state)
+    of_masks = holds_masks(y)
+    if of_masks:
+        _refuse_target(X_target, y_target)
+        labels, target_labels = mask_rows(X, y), None
+        folds = mask_folds(cv, len(labels), groups, random_state)
+    else:
+        X, y, groups, X_target = split_target(X, y, groups, X_target, unlabeled)
+        classes, codes = check_class_labels(X, y)
+        labels = classes[codes]
+        target_labels = check_target_labels(X_target, y_target)
+        folds = make_folds(cv, labels, groups, random_state)
     kept = None if resume is None else Path(resume)
     journal = None if kept is None else Journal(kept / "results")
     with shared_cache(cache, kept, n_jobs) as store, tempfile.TemporaryDirectory() as scratch:
-        presets = strategy_candidates(
-            backbone,
-            weights=weights,
-            layers=layers,
-            poolings=poolings,
-            pixel_size=pixel_size,
-            max_epochs=max_epochs,
-            image_shape=image_shape,
-            image_size=image_size,
-            device=device,
-            batch_size=batch_size,
-            cache=cache,
-            random_state=random_state,
-            has_target=X_target is not None,
-        )
+        shared: dict[str, Any] = {
+            "weights": weights,
+            "layers": layers,
+            "max_epochs": max_epochs,
+            "image_shape": image_shape,
+            "image_size": image_size,
+            "device": device,
+            "batch_size": batch_size,
+            "cache": cache,
+            "random_state": random_state,
+        }
+        if of_masks:
+            nowhere = -1 if unlabeled is None else unlabeled
+            presets = mask_candidates(backbone, unlabeled=nowhere, **shared)
+        else:
+            has_target = X_target is not None
+            presets = strategy_candidates(
+                backbone, poolings=poolings, pixel_size=pixel_size, has_target=has_target, **shared
+            )
         chosen = {
             name: candidate._replace(estimator=_moved(candidate.estimator, cache, store))
             for name, candidate in check_candidates(candidates, presets).items()
@@ -240,8 +261,18 @@ def _fit_all(
     return fits
 
 
+def _refuse_target(X_target: object, y_target: object) -> None:
+    if X_target is not None or y_target is not None:
+        raise ValueError(
+            "X_target and y_target are not possible with masks, because no candidate for masks adapts "
+            "to a domain. Leave them None."
+        )
+
+
 def _digest(X: Any, labels: Any, X_target: Any, target_labels: Any, image_shape: ImageShape) -> str:
-    parts = [digest_of_images(X, image_shape), str(joblib.hash((labels, target_labels)))]
+    is_masks = holds_masks(labels)
+    of_y = digest_of_masks(labels) if is_masks else str(joblib.hash((labels, target_labels)))
+    parts = [digest_of_images(X, image_shape), of_y]
     if X_target is not None:
         parts.append(digest_of_images(X_target, image_shape))
     return " ".join(parts)

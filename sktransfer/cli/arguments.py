@@ -12,9 +12,11 @@ if TYPE_CHECKING:
 __all__ = [
     "CANDIDATES",
     "add_manner",
+    "add_masks",
     "add_network",
     "add_search",
     "add_source",
+    "as_label",
     "at_least",
     "split_candidates",
     "split_layers",
@@ -95,6 +97,24 @@ def add_search(parser: argparse.ArgumentParser, *, max_epochs: int | None = 20) 
     add("--seed", type=int, default=0, metavar="N", help="of folds and heads (default: 0)")
 
 
+def add_masks(parser: argparse.ArgumentParser) -> None:
+    """Add masks of the images, with which a command labels pixels instead of images."""
+    add = parser.add_argument_group("masks").add_argument
+    add("--masks", type=Path, metavar="FOLDER",
+        help="label pixels: FOLDER holds a mask, a PNG of labels, under the name of each image of the "
+        "first folder")  # fmt: skip
+    add("--unlabeled", type=as_label, default=-1, metavar="LABEL",
+        help="label of pixels that count nowhere (default: %(default)s)")  # fmt: skip
+
+
+def as_label(text: str) -> int | str:
+    """Read a label or a layer: a whole number, or else a name."""
+    try:
+        return int(text)
+    except ValueError:
+        return text
+
+
 def add_manner(parser: argparse.ArgumentParser, *, json: bool = True) -> None:
     """Add how the command talks."""
     add = parser.add_argument_group("manner").add_argument
@@ -125,7 +145,7 @@ def split_candidates(text: str) -> list[str]:
 
 def split_layers(text: str) -> list[object]:
     """Read ``layer3,layer3+layer4,-1`` as ``["layer3", ["layer3", "layer4"], -1]``."""
-    choices = [[_as_layer(part) for part in word.split("+")] for word in split_words(text)]
+    choices = [[as_label(part) for part in word.split("+")] for word in split_words(text)]
     return [choice[0] if len(choice) == 1 else choice for choice in choices]
 
 
@@ -139,10 +159,3 @@ def at_least(lowest: int) -> Callable[[str], int]:
         return value
 
     return number
-
-
-def _as_layer(word: str) -> str | int:
-    try:
-        return int(word)
-    except ValueError:
-        return word

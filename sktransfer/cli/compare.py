@@ -6,10 +6,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+import numpy as np
+
 from sktransfer.cli import model_files
 from sktransfer.cli.arguments import (
     CANDIDATES,
     add_manner,
+    add_masks,
     add_network,
     add_search,
     add_source,
@@ -25,7 +28,7 @@ from sktransfer.cli.output import (
     print_result,
     say,
 )
-from sktransfer.cli.sources import load_labelled_images, load_target
+from sktransfer.cli.sources import load_labelled_images, load_masked_images, load_target
 from sktransfer.readable import readable
 
 if TYPE_CHECKING:
@@ -41,6 +44,7 @@ __all__ = [
     "HELP",
     "add_arguments",
     "compare_images",
+    "images_of",
     "run",
     "scored_on",
     "sources_of",
@@ -50,6 +54,7 @@ HELP = "compare strategies of transfer on the same folds, and save the winner"
 
 _Made = TypeVar("_Made")
 
+_FOR_MASKS = {CANDIDATES["pixels"]: "raw pixels + random forest"}
 _N_SHOWN = 5
 _N_BUNDLED = 300  # so that the first command ends within minutes
 _MAX_EPOCHS, _MAX_EPOCHS_BUNDLED = 20, 8
@@ -58,6 +63,7 @@ _MAX_EPOCHS, _MAX_EPOCHS_BUNDLED = 20, 8
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     add_source(parser, optional=True)
+    add_masks(parser)
     parser.add_argument(
         "--candidates", type=split_candidates, metavar="A,B",
         help=f"which to compare: {', '.join(CANDIDATES)} (default: all)",
@@ -98,7 +104,7 @@ def run(options: argparse.Namespace) -> None:
     if options.max_epochs is None:
         options.max_epochs = _MAX_EPOCHS_BUNDLED if bundled else _MAX_EPOCHS
     n_images = options.images or (_N_BUNDLED if bundled else None)
-    images = load_labelled_images(options.source).drawn(n_images, options.seed)
+    images = images_of(options).drawn(n_images, options.seed)
     target = load_target(options.target, labelled=options.score_target)
     for option, file in (("--out", options.out), ("--report", options.report)):
         if file is not None:
@@ -117,10 +123,18 @@ def run(options: argparse.Namespace) -> None:
             print_result(f"The report is in {options.report}.")
 
 
+def images_of(options: argparse.Namespace) -> Images:
+    """List the images of a command, with their labels or their masks."""
+    if options.masks is not None:
+        return load_masked_images(options.source, options.masks)
+    return load_labelled_images(options.source)
+
+
 def sources_of(options: argparse.Namespace, images: Images, target: Target) -> list[str | Path]:
     """List the files that the command reads, which no output may replace."""
     tables = [file for file in (options.source, options.target) if file is not None]
-    named = [X for X in (images.X, target.X) if X is not None and X.dtype == object]
+    masks = images.y if images.is_masks else None
+    named = [X for X in (images.X, masks, target.X) if X is not None and X.dtype == object]
     return [*tables, *(path for X in named for path in X)]
 
 
@@ -143,6 +157,9 @@ def _write_report(
     from sktransfer import audit_images, recommend_strategy
 
     assert images.y is not None
+    if images.is_masks:
+        comparison.to_html(options.report)
+        return
     X, y = images.X, images.y
     network = {
         "backbone": options.backbone,
@@ -181,6 +198,8 @@ def compare_images(
     from sktransfer import compare_strategies  # torch takes seconds: not before it must
 
     assert images.y is not None
+    if images.is_masks and candidates is not None:
+        candidates = [_FOR_MASKS.get(name, name) for name in candidates]
     return compare_strategies(
         images.X,
         images.y,
@@ -189,6 +208,7 @@ def compare_images(
         groups=images.groups,
         X_target=target.X,
         y_target=target.y,
+        unlabeled=options.unlabeled if images.is_masks else None,
         backbone=options.backbone,
         weights=options.weights,
         layers=options.layers,
@@ -212,16 +232,21 @@ def scored_on(options: argparse.Namespace) -> str:
 def _save_and_predict(
     comparison: StrategyComparison, images: Images, out: Path
 ) -> list[dict[str, object]]:
-    import numpy as np
-
     assert images.y is not None
     model_files.save(comparison.best_estimator_, out)
     rows = np.linspace(0, len(images.X) - 1, num=min(_N_SHOWN, len(images.X)), dtype=int)
     predicted = model_files.load(out).predict(images.X[rows])
     return [
-        {"image": images.names[row], "label": images.y[row], "predicted": label}
+        {"image": images.names[row], "label": images.y[row], "predicted": _shown_label(label)}
         for row, label in zip(rows, predicted, strict=True)
     ]
+
+
+def _shown_label(label: object) -> object:
+    """Show a label as it is, and of a mask the labels in it."""
+    if not isinstance(label, np.ndarray) or label.ndim == 0:
+        return label
+    return " ".join(map(str, np.unique(label).tolist()))
 
 
 _LEGEND = """\

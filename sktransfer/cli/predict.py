@@ -36,6 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of what is printed: one line or object per image, with the label and, if the model "
         "gives it, its probability (default: %(default)s)",
     )  # fmt: skip
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER",
+        help="where the masks of a model that labels pixels go: PNGs of labels with a palette",
+    )  # fmt: skip
     add_manner(parser)
 
 
@@ -43,21 +47,38 @@ def run(options: argparse.Namespace) -> None:
     """Load the model and print what it predicts."""
     if not options.quiet:
         say(f"sktransfer: loading {options.model}; {model_files.describe(options.model)}")
-    paths = [path for given in options.files for path in _listed(given)]
+    files = [file for given in options.files for file in _listed(given)]
     model = model_files.load(options.model)
-    rows = _predict(model, paths)
+    rows = _masks(model, files, options.out) or _predict(model, [path for path, _ in files])
     if options.json or options.format == "json":
         print_result(as_json(rows))
     else:
         print_result(_as_csv(rows))
 
 
-def _listed(given: Path) -> list[str]:
+def _masks(model: object, files: list[tuple[str, Path]], out: Path | None) -> list[dict[str, Any]]:
+    """Write the masks of a model that labels pixels; of another, there are none."""
+    from sktransfer.segmentation.estimator import MaskEstimator
+
+    labels_pixels = isinstance(model, MaskEstimator)
+    if labels_pixels and out is None:
+        raise ValueError("the model labels pixels. Give a folder for its masks by --out FOLDER.")
+    if not labels_pixels and out is not None:
+        raise ValueError("--out is for masks, and the model labels whole images. Leave it out.")
+    if out is None:
+        return []
+    from sktransfer.cli.label_images import write_masks
+
+    return write_masks(model, files, out)
+
+
+def _listed(given: Path) -> list[tuple[str, Path]]:
+    """List images with the places of their masks below a folder."""
     if given.is_dir():
-        return [str(path) for path in list_images(given)]
+        return [(str(path), Path(path).relative_to(given)) for path in list_images(given)]
     if not given.exists():
         raise FileNotFoundError(f"the image {str(given)!r} does not exist.")
-    return [str(given)]
+    return [(str(given), Path(given.name))]
 
 
 def _predict(model: Any, paths: list[str]) -> list[dict[str, Any]]:

@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Images", "Target", "load_images", "load_labelled_images", "load_target"]
+__all__ = [
+    "Images",
+    "Target",
+    "load_images",
+    "load_labelled_images",
+    "load_masked_images",
+    "load_target",
+]
 
 
 class Images(NamedTuple):
@@ -26,10 +33,17 @@ class Images(NamedTuple):
     groups: NDArray[np.generic] | None
     names: list[str]
     source: str
+    is_masks: bool = False
 
     def describe(self) -> str:
         """Say how many there are, and of what."""
-        of_classes = "" if self.y is None else f" of {len(np.unique(self.y))} classes"
+        of_classes = (
+            " with masks"
+            if self.is_masks
+            else ""
+            if self.y is None
+            else f" of {len(np.unique(self.y))} classes"
+        )
         return f"{len(self.X)} images{of_classes} from {self.source}"
 
     def drawn(self, n_images: int | None, seed: int) -> Images:
@@ -40,7 +54,10 @@ class Images(NamedTuple):
 
         everything = np.arange(len(self.X))
         rows, _ = train_test_split(
-            everything, train_size=n_images, random_state=seed, stratify=self.y
+            everything,
+            train_size=n_images,
+            random_state=seed,
+            stratify=None if self.is_masks else self.y,
         )
         rows = np.sort(rows)
         return self._replace(
@@ -78,6 +95,17 @@ def load_labelled_images(source: Path | None) -> Images:
         return images
     paths, labels = load_class_folders(source)
     return Images(paths, labels, None, paths.tolist(), str(source))
+
+
+def load_masked_images(source: Path | None, masks: Path) -> Images:
+    """List the images of a folder and the masks of the same names in another."""
+    if source is None or not source.is_dir():
+        raise ValueError("--masks needs a folder of images. Give it as the first argument.")
+    from sktransfer.cli.label_images import masks_beside
+
+    paths = list_images(source)
+    y = np.array(masks_beside(source, paths.tolist(), masks), dtype=object)
+    return Images(paths, y, None, paths.tolist(), str(source), is_masks=True)
 
 
 def load_images(source: Path) -> Images:

@@ -6,8 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sktransfer.cli import model_files
-from sktransfer.cli.arguments import CANDIDATES, add_manner, add_network, add_search, add_source
-from sktransfer.cli.compare import compare_images, scored_on, sources_of
+from sktransfer.cli.arguments import (
+    CANDIDATES,
+    add_manner,
+    add_masks,
+    add_network,
+    add_search,
+    add_source,
+)
+from sktransfer.cli.compare import compare_images, images_of, scored_on, sources_of
 from sktransfer.cli.output import (
     as_json,
     check_apart,
@@ -16,7 +23,7 @@ from sktransfer.cli.output import (
     print_result,
     say,
 )
-from sktransfer.cli.sources import load_labelled_images, load_target
+from sktransfer.cli.sources import load_target
 
 if TYPE_CHECKING:
     import argparse
@@ -37,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--candidate", choices=CANDIDATES, default="logistic",
         help="what to train (default: %(default)s)",
     )  # fmt: skip
+    add_masks(parser)
     parser.set_defaults(resume=None)
     add_network(parser)
     add_search(parser)
@@ -46,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Train and save, and print the score of the cross-validation."""
     check_writable("--out", options.out)
-    images = load_labelled_images(options.source)
+    images = images_of(options)
     if not options.quiet:
         say(f"sktransfer: {images.describe()}")
     target = load_target(options.target, labelled=options.score_target)

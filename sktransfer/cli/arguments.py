@@ -92,6 +92,9 @@ def add_search(parser: argparse.ArgumentParser, *, max_epochs: int | None = 20) 
     add("--max-epochs", type=at_least(1), default=max_epochs, metavar="N",
         help="passes over the images of what is fine-tuned "
         f"(default: {max_epochs or '20; 8 for the bundled images'})")  # fmt: skip
+    add("--scoring", metavar="NAME",
+        help="score to compare by, as scikit-learn names it (default: accuracy; balanced_accuracy if "
+        "the largest class has more than three times the images of the smallest)")  # fmt: skip
     add("--cv", type=at_least(2), default=5, metavar="N", help="folds (default: %(default)s)")
     add("--n-jobs", type=int, metavar="N", help="processes; -1 takes every core (default: 1)")
     add("--seed", type=int, default=0, metavar="N", help="of folds and heads (default: 0)")

@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
 from sktransfer.adaptation.target_rows import check_target_labels, fit_on, split_target
+from sktransfer.comparison.baseline import LARGEST_CLASS, choose_scoring, largest_class
 from sktransfer.comparison.candidates import Candidate, check_candidates, strategy_candidates
 from sktransfer.comparison.folds import make_folds
 from sktransfer.comparison.grid_fit import Fit, Study, fit_grid, keys_of_fits
@@ -72,7 +73,8 @@ def compare_strategies(
 
     Each setting of each candidate is fitted and scored on the same folds, with the same seed and
     budget. The network sees each image once for all candidates that use its features. A candidate
-    whose fit fails does not end the others: its row says why.
+    whose fit fails does not end the others: its row says why. The last row is what is reached
+    without looking: always the largest class.
 
     Parameters
     ----------
@@ -90,7 +92,9 @@ def compare_strategies(
         An int gives that many shuffled, stratified folds. ``RepeatedStratifiedKFold`` makes the
         test against the best sharper.
     scoring : str, callable or None, default=None
-        As in GridSearchCV; None is accuracy, and the mean IoU of masks. The highest mean wins.
+        As in GridSearchCV; the highest mean wins. None is the mean IoU of masks and the accuracy of
+        classes, but balanced accuracy if the largest class has more than three times the images of
+        the smallest.
     groups : array-like of shape (n_images,) or None, default=None
         Images of one group, such as several photographs of one animal, are never in both parts of
         a fold.
@@ -160,11 +164,11 @@ batch_size
     ...     candidates=["raw pixels + logistic regression", "features + logistic regression"],
     ... )
     >>> sorted(comparison.results_["strategy"])
-    ['features', 'raw pixels']
+    ['features', 'largest class', 'raw pixels']
     >>> comparison.best_estimator_.predict(X[100:103]).shape
     (3,)
     """
-    of_masks = holds_masks(y)
+    of_masks, reason = holds_masks(y), ""
     if of_masks:
         _refuse_target(X_target, y_target)
         labels, target_labels = mask_rows(X, y), None
@@ -175,6 +179,9 @@ batch_size
         labels = classes[codes]
         target_labels = check_target_labels(X_target, y_target)
         folds = make_folds(cv, labels, groups, random_state)
+        scoring, reason = choose_scoring(
+            scoring, labels if target_labels is None else target_labels
+        )
     kept = None if resume is None else Path(resume)
     journal = None if kept is None else Journal(kept / "results")
     with shared_cache(cache, kept, n_jobs) as store, tempfile.TemporaryDirectory() as scratch:
@@ -215,6 +222,8 @@ batch_size
         keys = {name: keys_of_fits(candidate, study) for name, candidate in chosen.items()}
         passed = pass_once(X, chosen, journal=journal, key=study.key, verbose=verbose)
         fits = _fit_all(chosen, study, keys, n_jobs, verbose)
+        if not of_masks and LARGEST_CLASS not in chosen:
+            chosen[LARGEST_CLASS], fits[LARGEST_CLASS] = largest_class(study)
         tables = tabulate(chosen, fits, study, passed)
         winner = tables.results.iloc[0]
         best = clone(chosen[winner["candidate"]].estimator).set_params(**winner["best_params"])
@@ -236,6 +245,8 @@ batch_size
         best_estimator_=_keep_in(best, store, cache),
         searches_=searches,
         pass_seconds_=passed.seconds,
+        scoring_=scoring,
+        scoring_reason_=reason,
     )
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from sktransfer.comparison.candidates import Candidate
 
-__all__ = ["Fit", "Study", "best_setting", "fit_grid", "keys_of_fits"]
+__all__ = ["Fit", "Study", "best_setting", "fit_folds", "fit_grid", "keys_of_fits"]
 
 
 @dataclass(frozen=True)
@@ -174,6 +174,11 @@ def fit_grid(
             stacklevel=4,
         )
     return found
+
+
+def fit_folds(estimator: Any, study: Study) -> list[Fit]:
+    """Fit and score an estimator on every fold, in this process."""
+    return [_fit(estimator, {}, study, fold, "") for fold in range(len(study.folds))]
 
 
 def best_setting(fits: Sequence[Fit]) -> list[Fit]:

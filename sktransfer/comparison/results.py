@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.dummy import DummyClassifier
 
+from sktransfer.comparison.baseline import LARGEST_CLASS
 from sktransfer.comparison.candidates import strategy_of
 from sktransfer.comparison.grid_fit import best_setting
 from sktransfer.comparison.significance import corrected_paired_ttest
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -38,11 +40,13 @@ class StrategyComparison:
     Attributes
     ----------
     results_ : DataFrame, one row per candidate, best first
+        The last row is "always the largest class", which wins over nothing and tells what a score
+        is worth; it is left out where a scoring has no use for such an answer.
         ``candidate``
             Its name.
         ``strategy``
-            "raw pixels", "features", "frozen", "partial", "full", "scratch", "adaptation", or
-            "other".
+            "raw pixels", "features", "frozen", "partial", "full", "scratch", "adaptation",
+            "largest class", or "other".
         ``best_params``
             The setting of its grid with the highest mean score, a dict; what follows is of this
             setting.
@@ -83,6 +87,10 @@ class StrategyComparison:
         ``fits_`` holds what it would find.
     pass_seconds_ : float
         Time of the one pass of all images through the network; 0 if no candidate needed it.
+    scoring_ : str, callable or None
+        What was scored by; None is the `score` of the candidates, as for masks.
+    scoring_reason_ : str
+        Sentence on why it is not accuracy, if the images decided that; or "".
 
     Notes
     -----
@@ -109,6 +117,8 @@ class StrategyComparison:
     best_estimator_: Any
     searches_: dict[str, GridSearchCV]
     pass_seconds_: float
+    scoring_: str | Callable[..., float] | None = None
+    scoring_reason_: str = ""
 
     @property
     def best_candidate_(self) -> str:
@@ -237,6 +247,10 @@ def tabulate(
     scores = {name: np.array([fit.score for fit in chosen]) for name, chosen in best.items()}
     # Stable: of equals, the first; those that failed are last.
     order = sorted(fits, key=lambda name: -np.nan_to_num(scores[name].mean(), nan=-np.inf))
+    order = [name for name in order if not _is_blind(candidates, name)]
+    order += [
+        name for name in fits if _is_blind(candidates, name) and not np.isnan(scores[name].mean())
+    ]
     n_train, n_test = (float(np.mean([len(fold[part]) for fold in folds])) for part in (0, 1))
     rows = []
     for name in order:
@@ -246,7 +260,11 @@ def tabulate(
         if name != order[0] and study.y_target is None and not np.isnan(difference).any():
             p_value = corrected_paired_ttest(difference, n_train=n_train, n_test=n_test)
         params = dict(chosen[0].params)
-        strategy = strategy_of(clone(candidates[name].estimator).set_params(**params))
+        strategy = (
+            "largest class"
+            if _is_blind(candidates, name)
+            else strategy_of(clone(candidates[name].estimator).set_params(**params))
+        )
         peak = max(fit.peak_memory_bytes for fit in chosen)
         rows.append(
             {
@@ -276,6 +294,10 @@ def tabulate(
         for fit in fits[name]
     ]
     return Tables(pd.DataFrame(rows), fold_scores, pd.DataFrame(every))
+
+
+def _is_blind(candidates: Mapping[str, Candidate], name: str) -> bool:
+    return name == LARGEST_CLASS and isinstance(candidates[name].estimator, DummyClassifier)
 
 
 def _said(fit: Fit) -> str:

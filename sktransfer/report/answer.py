@@ -14,10 +14,13 @@ if TYPE_CHECKING:
 __all__ = ["answer_section", "recommendation_section"]
 
 _SIGNIFICANT = 0.05
+_BLIND = "largest class"
 _WITHOUT_TRANSFER = ("raw pixels", "scratch")
 
 
-def answer_section(results: pd.DataFrame, n_folds: int, score_name: str) -> Section:
+def answer_section(
+    results: pd.DataFrame, n_folds: int, score_name: str, reason: str = ""
+) -> Section:
     """Say what the table means.
 
     Parameters
@@ -28,6 +31,8 @@ def answer_section(results: pd.DataFrame, n_folds: int, score_name: str) -> Sect
         Over which scores are averaged; 0 if unknown.
     score_name : str
         What the scores are.
+    reason : str, default=""
+        Why they are not accuracy.
     """
     best = results.iloc[0]
     over = f", mean and standard deviation over {counted(n_folds, 'fold')}" if n_folds else ""
@@ -35,7 +40,7 @@ def answer_section(results: pd.DataFrame, n_folds: int, score_name: str) -> Sect
         f"<p><strong>{escape(str(best['candidate']))}</strong> is best: {escape(score_name.lower())} "
         f"{best['score_mean']:.3f} ± {best['score_std']:.3f}{over}.</p>"
     )
-    others = paragraphs(_ties(results), _gain(results), _caveat(best))
+    others = paragraphs(_ties(results), _gain(results), reason, _caveat(best))
     return Section("", f'<div class="answer">{first}\n{others}</div>')
 
 
@@ -93,9 +98,12 @@ def _ties(results: pd.DataFrame) -> str:
     verb = "is" if len(tied) == 1 else "are"
     text = f"{names[0].upper()}{names[1:]} {verb} not shown to be worse (p ≥ {_SIGNIFICANT:g})."
     if "fit_seconds" in results.columns:
-        quickest = tied.sort_values("fit_seconds").iloc[0]
         best = results.iloc[0]["fit_seconds"]
-        if quickest["fit_seconds"] < 0.5 * best:
+        quick = tied[
+            (tied["fit_seconds"] < 0.5 * best) & (tied["candidate"] != f"always the {_BLIND}")
+        ]
+        if len(quick):
+            quickest = quick.sort_values("fit_seconds").iloc[0]
             text += (
                 f" Of these, {quickest['candidate']} fits in {as_seconds(quickest['fit_seconds'])} "
                 f"instead of {as_seconds(best)}."
@@ -108,7 +116,7 @@ def _gain(results: pd.DataFrame) -> str:
     if "strategy" not in results.columns:
         return ""
     without = results[results["strategy"].isin(_WITHOUT_TRANSFER)]
-    with_it = results[~results["strategy"].isin([*_WITHOUT_TRANSFER, "other"])]
+    with_it = results[~results["strategy"].isin([*_WITHOUT_TRANSFER, _BLIND, "other"])]
     if without.empty or with_it.empty:
         return ""
     most, least = with_it.iloc[0], without.iloc[0]

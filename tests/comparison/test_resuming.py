@@ -191,7 +191,7 @@ def test_a_comparison_that_is_killed_goes_on_where_it_was(few, tmp_path):
     assert kept.items() <= after.items()  # nothing of it was done again
     n_images, scores = json.loads(done.stdout)
     assert n_images == 0
-    plain = compare_strategies(*few, candidates=list(scores), **QUICK)
+    plain = compare_strategies(*few, candidates=list(scores)[:-1], **QUICK)
     assert scores == plain.fold_scores_.to_dict(orient="list")
 
 

@@ -15,14 +15,15 @@ import pytest
 import sktransfer
 
 README = Path(__file__).parents[1] / "README.md"
+CASE_STUDIES = sorted((Path(__file__).parents[1] / "docs").glob("*.md"))
 BLOCK = re.compile(r"^```python\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
 MODULES = sorted(
     module.name for module in pkgutil.walk_packages(sktransfer.__path__, prefix="sktransfer.")
 )
 
 
-def _python_blocks():
-    text = README.read_text(encoding="utf-8")
+def _python_blocks(page=README):
+    text = page.read_text(encoding="utf-8")
     for match in BLOCK.finditer(text):
         line = text.count("\n", 0, match.start(1))
         yield pytest.param("\n" * line + match[1], id=f"line{line + 1}")  # tracebacks tell the line
@@ -37,6 +38,15 @@ def _bash_blocks():
 def test_readme_block_runs(block, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(compile(block, str(README), "exec"), {"__name__": "__main__"})
+
+
+@pytest.mark.parametrize("page", CASE_STUDIES, ids=lambda page: page.stem)
+def test_case_studies_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = [param.values[0] for param in _python_blocks(page)]
+    assert blocks
+    for block in blocks:
+        exec(compile(block, str(page), "exec"), {"__name__": "__main__"})
 
 
 def test_readme_has_the_examples_it_should():

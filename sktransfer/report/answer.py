@@ -121,7 +121,15 @@ def _gain(results: pd.DataFrame) -> str:
         return ""
     most, least = with_it.iloc[0], without.iloc[0]
     change = most["score_mean"] - least["score_mean"]
-    verdict = "Transfer pays" if change > 0 else "Transfer does not pay here"
+    # A p-value tests the difference from the best, so one of the two has to be the best.
+    best = results["candidate"].iloc[0]
+    other: Any = {most["candidate"]: least, least["candidate"]: most}.get(best, {})
+    p_value = float(other.get("p_value", float("nan")))
+    if p_value < _SIGNIFICANT:
+        verdict = "Transfer pays" if change > 0 else "Transfer does not pay here"
+    else:
+        why = "" if p_value != p_value else f" (p {_of(p_value)})"
+        verdict = f"Whether transfer pays is not shown{why}"
     return (
         f"{verdict}: {most['candidate']} scores {_signed(change)} against the best that "
         f"knows nothing beforehand, {least['candidate']} ({least['score_mean']:.3f})."

@@ -22,6 +22,7 @@ from sktransfer import (
 )
 from sktransfer.raw_pixels import PixelTransformer
 from sktransfer.report import render_report
+from sktransfer.report.answer import answer_section
 from sktransfer.report.findings import audit_section
 from sktransfer.report.reproduction import code_of
 
@@ -499,3 +500,16 @@ def test_too_few_images_of_a_class_are_no_verdict(tmp_path, digits):
     text = _text(_Outline(found.to_html(tmp_path / "r.html", X, y).read_text(encoding="utf-8")))
     assert "of 5: too few images for a verdict" in text
     assert "could not be made" not in text
+
+
+@pytest.mark.parametrize(
+    ("p_value", "said"),
+    [
+        (0.3, "Whether transfer pays is not shown (p = 0.30): features + SVM scores +0.291"),
+        (np.nan, "Whether transfer pays is not shown: features + SVM scores +0.291"),
+        (0.01, "Transfer pays: features + SVM scores +0.291"),
+    ],
+)
+def test_transfer_pays_only_with_a_test_behind_it(p_value, said):
+    results = RESULTS.assign(p_value=[np.nan, 0.31, p_value])
+    assert said in answer_section(results, 5, "Accuracy").body

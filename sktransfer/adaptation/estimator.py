@@ -13,7 +13,6 @@ from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
 )
-from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
 from sktransfer.adaptation.build import loaded_nothing, without_backbone
@@ -32,6 +31,7 @@ from sktransfer.adaptation.settings import AdaptationSettings
 from sktransfer.adaptation.unlabeled_scoring import warn_of_unlabeled_in_scorer
 from sktransfer.features.device import resolve_device
 from sktransfer.features.plan import input_preprocessing
+from sktransfer.images.indexing import take
 from sktransfer.images.validation import validate_images
 from sktransfer.labels import is_unlabeled
 from sktransfer.parameters import check_parameters
@@ -201,7 +201,7 @@ class AdaptedClassifier(
             None if values is None else np.asarray(values)[labelled]
             for values in (sample_weight, sample_domain)
         ]
-        predicted = self._labels(_safe_indexing(X, labelled), of_rows[1])
+        predicted = self._labels(take(X, labelled), of_rows[1])
         return float(np.average(labels[labelled] == predicted, weights=of_rows[0]))
 
     def transform(self, X: object, sample_domain: ArrayLike | None = None) -> NDArray[np.float32]:
@@ -358,7 +358,7 @@ class AdaptedClassifier(
         if of_source.any() and not of_source.all():
             for mask, number in ((of_source, 1), (~of_source, TARGET)):
                 rows = np.flatnonzero(mask)
-                hidden[rows] = self._hidden(_safe_indexing(X, rows), np.full(len(rows), number))
+                hidden[rows] = self._hidden(take(X, rows), np.full(len(rows), number))
             return hidden
         trained = self._for_source() if of_source.any() else self._trained
         head = self._head if trained is self._trained else head_in_float64(trained)

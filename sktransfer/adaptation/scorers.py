@@ -17,6 +17,7 @@ from sktransfer.adaptation.criteria import (
     soft_neighborhood_density,
 )
 from sktransfer.adaptation.domains import SOURCE, Domains, split_domains
+from sktransfer.images.indexing import take
 from sktransfer.parameters import check_choice
 
 if TYPE_CHECKING:
@@ -214,9 +215,7 @@ def _last_step(estimator: object) -> Any:
 
 
 def _rows(X: object, rows: NDArray[np.intp]) -> Any:
-    from sklearn.utils import _safe_indexing
-
-    return _safe_indexing(X, rows)
+    return take(X, rows)
 
 
 def _of_target(estimator: Any, X: Any, domains: Domains) -> NDArray[np.generic]:

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import _check_sample_weight, column_or_1d
+from sklearn.utils.validation import column_or_1d
 
 from sktransfer.labels import as_label_array, refuse_missing_labels
 from sktransfer.training.targets.classes import BinaryTarget, ClassTarget, MulticlassTarget
@@ -103,10 +103,19 @@ def row_weights(sample_weight: object, n_rows: int) -> NDArray[np.float64]:
     """
     if sample_weight is None:
         return np.ones(n_rows)
-    placeholder = np.empty((n_rows, 1))
-    weights: NDArray[np.float64] = _check_sample_weight(
-        sample_weight, placeholder, dtype=np.float64, ensure_non_negative=True
+    weights: NDArray[np.float64] = check_array(
+        sample_weight, dtype=np.float64, ensure_2d=False, input_name="sample_weight"
     )
+    if weights.shape != (n_rows,):
+        raise ValueError(
+            f"sample_weight has the shape {weights.shape}, and there are {n_rows} rows. Pass one weight "
+            "for each."
+        )
+    if (weights < 0).any():
+        raise ValueError(
+            f"Negative values in data passed to sample_weight: the least, {weights.min():g}, is in row "
+            f"{weights.argmin()}. Weights are 0 or more."
+        )
     if not weights.any():
         raise ValueError("sample_weight is zero for every row. Give at least one row a weight.")
     return weights

@@ -97,6 +97,7 @@ def test_without_a_folder_the_bundled_digits_are_compared_with_the_options_given
         "poolings": ["gem"],
         "cv": 3,
         "scoring": None,
+        "unlabeled": None,
         "n_jobs": 2,
         "batch_size": 8,
         "random_state": 4,

@@ -39,7 +39,7 @@ def test_a_comparison_of_paths_of_masks_goes_on_where_it_was_unless_a_mask_chang
 
     def score():
         found = compare_strategies(
-            data.X[:8], paths, cv=2, groups=[0, 0, 1, 1] * 2, resume=tmp_path / "kept",
+            data.X[:8], paths, cv=2, groups=[0, 0, 0, 1, 1, 0, 1, 1], resume=tmp_path / "kept",
             candidates=["features + logistic regression"],
         )  # fmt: skip
         return found.results_["score_mean"][0]

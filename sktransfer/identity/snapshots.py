@@ -86,8 +86,8 @@ def snapshot_of(module: nn.Module, *, checks: bool) -> Snapshot | None:
 
 
 def _tensors(part: nn.Module) -> Iterator[torch.Tensor]:
-    for values in (part._parameters, part._buffers):
-        yield from (value for value in values.values() if value is not None)
+    yield from part.parameters(recurse=False)
+    yield from part.buffers(recurse=False)
 
 
 def _is_fixed(module: nn.Module) -> bool:

@@ -75,7 +75,7 @@ def test_no_label_at_all_is_refused():
 
 
 def test_a_search_scores_labelled_rows_only_and_sends_each_image_through_once(
-    digits, batches_run, empty_memory
+    digits, batches_run, empty_caches
 ):
     rows = np.flatnonzero(digits.y < 3)[:90]
     images, y = digits.X[rows], np.where(np.arange(90) % 3, -1, digits.y[rows])

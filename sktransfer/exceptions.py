@@ -18,15 +18,25 @@
         │   ├── WeightsMismatchError             they belong to another network, or have changed
         │   └── WeightsNotFoundError (FileNotFoundError)   they are neither here nor downloadable
         └── TrainingError (RuntimeError)         training cannot go on
+    KeyboardInterrupt
+    └── ComparisonInterrupted                    a comparison was stopped, and holds what it had found
     UserWarning
     └── SkTransferWarning
         ├── ImageWarning                         an image is unreadable, left out, or looks wrong
         ├── CacheWarning                         a store cannot keep what was computed
         ├── DeviceWarning                        a computation runs otherwise than asked
+        ├── WeightsWarning                       another network is used than would be best
         └── TrainingWarning                      training ended otherwise than asked
 
 Every error also inherits the builtin that scikit-learn's users would catch.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class SkTransferError(Exception):
@@ -105,6 +115,20 @@ class TrainingError(SkTransferError, RuntimeError):
     """Training cannot go on, for example because the loss became NaN."""
 
 
+class ComparisonInterrupted(KeyboardInterrupt):
+    """A comparison was stopped by Ctrl-C.
+
+    Parameters
+    ----------
+    results : DataFrame
+        Table of the candidates that had been finished, as `StrategyComparison.results_`.
+    """
+
+    def __init__(self, results: pd.DataFrame) -> None:
+        super().__init__(f"interrupted, with {len(results)} candidate(s) finished")
+        self.results = results
+
+
 class SkTransferWarning(UserWarning):
     """The root of all warnings of this package."""
 
@@ -119,6 +143,10 @@ class CacheWarning(SkTransferWarning):
 
 class DeviceWarning(SkTransferWarning):
     """A computation runs on another device or in smaller batches than asked."""
+
+
+class WeightsWarning(SkTransferWarning):
+    """The weights that a default stands for cannot be had, and another network is used."""
 
 
 class TrainingWarning(SkTransferWarning):

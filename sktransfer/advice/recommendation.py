@@ -10,7 +10,7 @@ from sklearn.model_selection import train_test_split
 
 from sktransfer.advice.layer_probes import Probes, probe_layers
 from sktransfer.advice.reasons import SIMILAR_GAIN, Verdict, reasons
-from sktransfer.backbones.registry import get_backbone
+from sktransfer.backbones import choose_backbone, get_backbone
 from sktransfer.features.transformer import DeepFeatureTransformer
 from sktransfer.images.indexing import take
 from sktransfer.images.unreadable import every_image_is_needed
@@ -87,7 +87,7 @@ def recommend_strategy(
     X: Any,
     y: ArrayLike,
     *,
-    backbone: object = "resnet50",
+    backbone: Any = "auto",
     weights: str = "default",
     cv: int = 5,
     few_per_class: int = 100,
@@ -116,7 +116,8 @@ def recommend_strategy(
     y : array-like of shape (n_images,)
         Labels of two or more classes.
     backbone, weights, image_shape, image_size, device, precision, batch_size, num_workers, cache
-        As in :class:`~sktransfer.DeepFeatureTransformer`.
+        As in :class:`~sktransfer.DeepFeatureTransformer`; "auto" is "resnet50" with its ImageNet weights,
+        downloaded if need be, and without them what is here, with a warning and a reason that says so.
     cv : int, default=5
         Folds of the probes; fewer if the smallest class has fewer images.
     few_per_class : int, default=100
@@ -170,8 +171,9 @@ def recommend_strategy(
     check_integer("few_per_class", few_per_class, 1, "images")
     check_integer("parameters_per_image", parameters_per_image, 1, "parameters")
     check_integer("max_images", max_images, 2 * len(classes), "images that are probed")
+    network = choose_backbone(backbone, weights, stacklevel=4)
     features = DeepFeatureTransformer(
-        backbone,
+        network.backbone,
         weights=weights,
         image_shape=image_shape,
         image_size=image_size,
@@ -202,7 +204,10 @@ def recommend_strategy(
         similarity=verdict.similarity,
         figures=figures,
         probes=probes.table,
-        reasons=reasons(figures, verdict, probes, few_per_class, parameters_per_image),
+        reasons=(
+            *reasons(figures, verdict, probes, few_per_class, parameters_per_image),
+            *filter(None, [network.note]),
+        ),
     )
 
 

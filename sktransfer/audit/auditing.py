@@ -11,7 +11,7 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from sktransfer.audit.duplicates import nearest_images, same_content, united
 from sktransfer.audit.inspection import described, inspect_images, text_column
 from sktransfer.audit.label_errors import confident_disagreement, out_of_fold_probabilities
-from sktransfer.backbones.registry import get_backbone
+from sktransfer.backbones import choose_backbone, get_backbone
 from sktransfer.features.transformer import DeepFeatureTransformer
 from sktransfer.images import as_image_sequence
 from sktransfer.labels import check_class_labels
@@ -33,7 +33,7 @@ def audit_images(
     X: object,
     y: ArrayLike | None = None,
     *,
-    backbone: Any = "tiny",
+    backbone: Any = "auto",
     weights: str = "default",
     near_threshold: float | None = None,
     cv: int | Any = 5,
@@ -57,8 +57,9 @@ def audit_images(
     y : array-like of shape (n_images,) or None, default=None
         Labels; None leaves the columns about labels empty.
     backbone, weights, image_shape, image_size, device, precision, batch_size, num_workers, cache
-        As in :class:`~sktransfer.DeepFeatureTransformer`. "tiny" finds copies; to judge labels of
-        photographs, take a network that knows photographs.
+        As in :class:`~sktransfer.DeepFeatureTransformer`; "auto" is "resnet50" with its ImageNet weights,
+        downloaded if need be, and without them what is here, with a warning. "tiny" finds copies, but
+        cannot judge the labels of photographs.
     near_threshold : float or None, default=None
         Cosine, at most 1, of standardised features of the last two stages, average and maximum, from
         which two images are near duplicates. None chooses it from the images: seven spreads above
@@ -94,6 +95,11 @@ def audit_images(
         anything, so that no label is suspected: less than halfway from always naming the largest
         class to naming the right one.
 
+    Warns
+    -----
+    WeightsWarning
+        If "auto" is not "resnet50".
+
     Raises
     ------
     ValueError
@@ -115,7 +121,7 @@ def audit_images(
     >>> X, y = load_digit_images(return_X_y=True)
     >>> X, y = X[:100].copy(), y[:100].copy()
     >>> X[40] = X[7]  # a copy, under another label
-    >>> audit = audit_images(X, y)
+    >>> audit = audit_images(X, y, backbone="tiny")
     >>> audit.loc[[7, 40], ["exact_group", "group", "label_conflict"]]
         exact_group  group  label_conflict
     7             7      7            True
@@ -123,6 +129,7 @@ def audit_images(
     """
     if near_threshold is not None and not 0 < near_threshold <= 1:
         raise ValueError(f"near_threshold={near_threshold!r} must be in (0, 1]: it is a cosine.")
+    backbone = choose_backbone(backbone, weights, stacklevel=3).backbone
     images = as_image_sequence(X, image_shape=image_shape)
     classes, codes = (None, None) if y is None else check_class_labels(images, y)
     looks = inspect_images(images, num_workers)

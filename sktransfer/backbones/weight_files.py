@@ -6,10 +6,13 @@ import difflib
 import http.client
 import pickle
 import re
+import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import torch
 from safetensors import SafetensorError
@@ -44,6 +47,7 @@ _WRAPPERS = ("state_dict", "model_state_dict", "model")  # keys under which trai
 _PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
 _COUNTER = "num_batches_tracked"
 _SHOWN = 3
+_TIMEOUT_S = 10  # for a server to answer
 # How torchvision's published files of DenseNet and ViT spell names that it has changed since.
 _OLD_NAMES = (
     (re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\."), r"\1\2."),
@@ -70,6 +74,7 @@ def download(backbone: str, name: str, url: str | None) -> Path:
     hashed = re.search(r"-([a-f0-9]{8,})\.", path.name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _announce(backbone, name, url, path)
         torch.hub.download_url_to_file(url, str(path), hashed.group(1) if hashed else None)
     except (OSError, http.client.HTTPException) as exc:
         reason = f"the server answered {exc.code}" if isinstance(exc, HTTPError) else "no network"
@@ -86,6 +91,17 @@ def download(backbone: str, name: str, url: str | None) -> Path:
             "Try again."
         ) from exc
     return path
+
+
+def _announce(backbone: str, name: str, url: str, path: Path) -> None:
+    """Say on stderr how much will come from where, and fail soon where no server answers."""
+    request = Request(url, method="HEAD")
+    with suppress(HTTPError), urlopen(request, timeout=_TIMEOUT_S) as answer:
+        n_bytes = answer.headers.get("Content-Length")
+        size = f", {int(n_bytes) / 1e6:,.0f} MB," if n_bytes else ""
+        sys.stderr.write(
+            f"Downloading the weights {name} of {backbone}{size} from {url} to {path.parent}\n"
+        )
 
 
 def cached_file(url: str) -> Path:

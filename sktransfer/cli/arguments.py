@@ -58,7 +58,9 @@ def add_network(parser: argparse.ArgumentParser, *, chosen: bool = True) -> None
     """Add which network, if the command is about a chosen one, and how it runs."""
     add = parser.add_argument_group("network").add_argument
     if chosen:
-        add("--backbone", default="tiny", metavar="NAME", help="network (default: %(default)s)")
+        add("--backbone", default="auto", metavar="NAME",
+            help="network (default: resnet50 with ImageNet weights, downloaded once; tiny for the bundled "
+            "images)")  # fmt: skip
         add(
             "--weights", default="default", metavar="NAME",
             help='"default", a torchvision weights name, a .safetensors or .pth file, or "random" '

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -19,23 +21,20 @@ from sktransfer.cli.arguments import (
     at_least,
     split_candidates,
 )
+from sktransfer.cli.comparison_text import table_of, text_of_comparison
 from sktransfer.cli.output import (
     as_json,
-    as_table,
     check_apart,
     check_writable,
-    format_params,
     print_result,
     say,
 )
 from sktransfer.cli.sources import load_labelled_images, load_masked_images, load_target
+from sktransfer.exceptions import ComparisonInterrupted
 from sktransfer.readable import readable
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable
-
-    import pandas as pd
 
     from sktransfer.cli.sources import Images, Target
     from sktransfer.comparison import StrategyComparison
@@ -57,7 +56,8 @@ _Made = TypeVar("_Made")
 _FOR_MASKS = {CANDIDATES["pixels"]: "raw pixels + random forest"}
 _N_SHOWN = 5
 _N_BUNDLED = 300  # so that the first command ends within minutes
-_MAX_EPOCHS, _MAX_EPOCHS_BUNDLED = 20, 8
+_MAX_EPOCHS, _MAX_EPOCHS_BUNDLED = 20, 7
+_MINUTES = 15.0  # a coffee
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,8 +83,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--resume", type=Path, metavar="FOLDER",
-        help="keep what has been finished in this folder; the same command, started again after an "
-        "interruption, goes on where it was",
+        help="keep what has been finished in this folder, and leave it there; the same command, started "
+        "again, goes on where it was (default: a folder beside --out, removed when all is done)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--minutes", type=_minutes, default=_MINUTES, metavar="N",
+        help="begin no fit after N minutes; cheap candidates come first, and what is left out is a row "
+        "that says so; 0 sets no limit (default: %(default)g)",
     )  # fmt: skip
     add_network(parser)
     add_search(parser, max_epochs=None)
@@ -101,6 +106,8 @@ def run(options: argparse.Namespace) -> None:
             raise ValueError("--report and --out are the same file. Give each a name of its own.")
         _check_matplotlib()
     bundled = options.source is None
+    if bundled and options.backbone == "auto":
+        options.backbone = "tiny"  # which was trained for such images
     if options.max_epochs is None:
         options.max_epochs = _MAX_EPOCHS_BUNDLED if bundled else _MAX_EPOCHS
     n_images = options.images or (_N_BUNDLED if bundled else None)
@@ -111,16 +118,39 @@ def run(options: argparse.Namespace) -> None:
             check_apart(option, file, sources_of(options, images, target))
     if not options.quiet:
         say(f"sktransfer: {images.describe()}; {_budget(options)}")
-    comparison = compare_images(images, target, options, options.candidates)
+    resume = options.resume or options.out.with_name(f".{options.out.name}.resume")
+    try:
+        comparison = compare_images(images, target, options, options.candidates, resume)
+    except ComparisonInterrupted as interrupted:
+        _show_interrupted(interrupted, options)
+        raise
     predictions = _save_and_predict(comparison, images, options.out)
     if options.json:
         print_result(_as_json(comparison, predictions, options))
     else:
-        print_result(_as_text(comparison, images, predictions, options))
+        print_result(_as_text(comparison, images, options))
     if options.report is not None:  # after the table, which an error of the page must not lose
         _write_report(comparison, images, target, options)
         if not options.json:
             print_result(f"The report is in {options.report}.")
+    if options.resume is None:
+        shutil.rmtree(resume, ignore_errors=True)
+
+
+def _show_interrupted(interrupted: ComparisonInterrupted, options: argparse.Namespace) -> None:
+    """Print what had been finished, and say that nothing of it is lost."""
+    if not options.json and len(interrupted.results):
+        print_result(table_of(interrupted.results))
+    say(
+        "sktransfer: what has been finished is kept; the same command, started again, goes on from there."
+    )
+
+
+def _minutes(text: str) -> float:
+    minutes = float(text)
+    if not 0 <= minutes < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is no number of minutes; give 0 or more")
+    return minutes
 
 
 def images_of(options: argparse.Namespace) -> Images:
@@ -139,7 +169,8 @@ def sources_of(options: argparse.Namespace, images: Images, target: Target) -> l
 
 
 def _budget(options: argparse.Namespace) -> str:
-    return f"{options.cv} folds, at most {options.max_epochs} epochs of fine-tuning"
+    limit = f", at most {options.minutes:g} minutes (--minutes)" if options.minutes else ""
+    return f"{options.cv} folds, at most {options.max_epochs} epochs of fine-tuning{limit}"
 
 
 def _check_matplotlib() -> None:
@@ -162,7 +193,7 @@ def _write_report(
         return
     X, y = images.X, images.y
     network = {
-        "backbone": options.backbone,
+        "backbone": comparison.backbone_,
         "weights": options.weights,
         "image_size": options.image_size,
         "device": options.device,
@@ -192,7 +223,11 @@ def _or_none(what: str, make: Callable[[], _Made]) -> _Made | None:
 
 
 def compare_images(
-    images: Images, target: Target, options: argparse.Namespace, candidates: list[str] | None
+    images: Images,
+    target: Target,
+    options: argparse.Namespace,
+    candidates: list[str] | None,
+    resume: Path | None = None,
 ) -> StrategyComparison:
     """Call `compare_strategies` as the command's words say."""
     from sktransfer import compare_strategies  # torch takes seconds: not before it must
@@ -218,7 +253,8 @@ def compare_images(
         image_size=options.image_size,
         device=options.device,
         batch_size=options.batch_size,
-        resume=options.resume,
+        resume=resume,
+        time_limit=60 * minutes if (minutes := getattr(options, "minutes", 0)) else None,
         n_jobs=options.n_jobs,
         random_state=options.seed,
         verbose=0 if options.quiet else 1,
@@ -233,6 +269,7 @@ def scored_on(options: argparse.Namespace) -> str:
 def _save_and_predict(
     comparison: StrategyComparison, images: Images, out: Path
 ) -> list[dict[str, object]]:
+    """Save the winner, and let what is loaded from the file predict a few images."""
     assert images.y is not None
     model_files.save(comparison.best_estimator_, out)
     rows = np.linspace(0, len(images.X) - 1, num=min(_N_SHOWN, len(images.X)), dtype=int)
@@ -250,63 +287,19 @@ def _shown_label(label: object) -> object:
     return " ".join(map(str, np.unique(label).tolist()))
 
 
-_LEGEND = """\
-score, spread: mean and standard deviation over the folds{where}.
-p: {test}
-fit, predict: seconds a fold, as if no feature had been kept; search: seconds of the whole grid."""
-
-
-def _as_text(
-    comparison: StrategyComparison,
-    images: Images,
-    predictions: list[dict[str, object]],
-    options: argparse.Namespace,
-) -> str:
-    test = "of the difference from the best, by a t-test corrected for folds that overlap."
-    if options.score_target:
-        test = "not tested, for all folds were scored on the same images."
-    lines = [
-        readable(f"{images.describe()}; {_budget(options)}; network {options.backbone}"),
-        "",
-        as_table(_shown(comparison.results_), left=("candidate", "best parameters")),
-        "",
-        _LEGEND.format(where=scored_on(options), test=test),
-        *_failures(comparison.results_),
-        *([readable(comparison.scoring_reason_)] if comparison.scoring_reason_ else []),
-        f"All images went through the network once, in {comparison.pass_seconds_:.1f} s.",
-        "",
-        f"Best: {comparison.best_candidate_} ({format_params(comparison.best_params_)})",
-        f"Saved to {options.out}. Loaded from there, it predicts, of the images it was fitted on:",
-    ]
-    lines += [
-        readable(f"  {p['image']}: {p['predicted']} (label {p['label']})") for p in predictions
-    ]
-    return "\n".join(lines)
-
-
-def _failures(results: pd.DataFrame) -> list[str]:
-    """Say why candidates have no score."""
-    failed = results[results["error"] != ""].to_dict("records")
-    return [readable(f"{row['candidate']} failed: {row['error']}") for row in failed]
-
-
-def _shown(results: pd.DataFrame) -> list[dict[str, str]]:
-    return [
-        {
-            "candidate": row.candidate,
-            "score": "failed" if row.error else f"{row.score_mean:.4f}",
-            "spread": "" if row.error else f"{row.score_std:.4f}",
-            "p": "" if row.p_value != row.p_value else f"{row.p_value:.3f}",
-            "settings": f"{row.n_settings}",
-            "fit": f"{row.fit_seconds:.2f}",
-            "predict": f"{row.predict_seconds:.2f}",
-            "search": f"{row.search_seconds:.1f}",
-            "peak MB": f"{row.peak_memory_bytes / 1e6:.0f}",
-            "size MB": f"{row.size_bytes / 1e6:.2f}",
-            "best parameters": format_params(row.best_params),
-        }
-        for row in cast("Any", results).itertuples()
-    ]
+def _as_text(comparison: StrategyComparison, images: Images, options: argparse.Namespace) -> str:
+    head = f"{images.describe()}; {_budget(options)}; network {comparison.backbone_}"
+    target = str(options.target) if options.score_target else ""
+    names = images.names if options.target is None or not options.score_target else None
+    return "\n".join(
+        [
+            readable(head),
+            "",
+            *text_of_comparison(comparison, target=target, names=names),
+            f"Saved to {options.out}. Label other images with it:",
+            f"  sktransfer predict {options.out} IMAGES",
+        ]
+    )
 
 
 def _as_json(
@@ -320,8 +313,13 @@ def _as_json(
             "fold_scores": comparison.fold_scores_.to_dict(orient="list"),
             "pass_seconds": comparison.pass_seconds_,
             "scoring": comparison.scoring_,
+            "network": comparison.backbone_,
+            "network_note": comparison.backbone_note_,
             "scored_on_target": options.score_target,
             "best": comparison.best_candidate_,
+            "ties": comparison.ties_,
+            "advised": comparison.advised_candidate_,
+            "optimism": comparison.optimism_,
             "model": options.out,
             "report": options.report,
             "predictions": predictions,

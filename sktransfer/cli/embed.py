@@ -76,6 +76,7 @@ def run(options: argparse.Namespace) -> None:
     images = load_images(options.source)
     check_apart("--out", options.out, [options.source, *images.X])
     from sktransfer import DeepFeatureTransformer
+    from sktransfer.backbones import choose_backbone
 
     if options.store is None:
         store, was_there = folder_beside(options.out)
@@ -85,7 +86,7 @@ def run(options: argparse.Namespace) -> None:
         going_on = ", going on where it was" if was_there else ""
         say(f"sktransfer: {images.describe()}{going_on}")
     transformer = DeepFeatureTransformer(
-        options.backbone,
+        choose_backbone(options.backbone, options.weights).backbone,
         weights=options.weights,
         layers=options.layers,
         pooling=options.pooling[0] if len(options.pooling) == 1 else options.pooling,

@@ -9,14 +9,14 @@ import numpy as np
 from sklearn.dummy import DummyClassifier
 
 from sktransfer.comparison.candidates import Candidate
-from sktransfer.comparison.grid_fit import Fit, fit_folds
+from sktransfer.comparison.grid_fit import GridFits, fit_folds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from sktransfer.comparison.grid_fit import Study
+    from sktransfer.comparison.fit import Study
 
 __all__ = ["LARGEST_CLASS", "choose_scoring", "largest_class"]
 
@@ -69,7 +69,7 @@ so that naming 'good' always would be 0.889 accurate.
     )
 
 
-def largest_class(study: Study) -> tuple[Candidate, list[Fit]]:
+def largest_class(study: Study) -> tuple[Candidate, GridFits]:
     """Score the constant answer that the training part of each fold suggests.
 
     Parameters
@@ -81,7 +81,7 @@ def largest_class(study: Study) -> tuple[Candidate, list[Fit]]:
     -------
     candidate : Candidate
         What answers so.
-    fits : list of Fit
+    fits : GridFits
         One for each fold; with an error where the scoring wants more than such an answer.
     """
     n_target = 0 if study.y_target is None else len(study.y_target)
@@ -90,11 +90,15 @@ def largest_class(study: Study) -> tuple[Candidate, list[Fit]]:
         X=np.zeros((len(study.y), 1)),
         X_target=None if study.y_target is None else np.zeros((n_target, 1)),
         journal=None,
-        finished=None,
+        deadline=None,
     )
     candidate = Candidate(DummyClassifier(strategy="most_frequent"))
     fits = fit_folds(candidate.estimator, blind)
-    return candidate, [
-        replace(fit, fit_seconds=0.0, predict_seconds=0.0, wall_seconds=0.0, peak_memory_bytes=0.0)
-        for fit in fits
-    ]
+    return candidate, GridFits(
+        [
+            replace(
+                fit, fit_seconds=0.0, predict_seconds=0.0, wall_seconds=0.0, peak_memory_bytes=0.0
+            )
+            for fit in fits
+        ]
+    )

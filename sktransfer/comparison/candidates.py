@@ -47,7 +47,7 @@ class Candidate(NamedTuple):
 
 
 def strategy_candidates(
-    backbone: Any = "tiny",
+    backbone: Any = "resnet50",
     *,
     weights: str | os.PathLike[str] = "default",
     layers: Sequence[Any] | None = None,

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import gc
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import joblib
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline
 
 from sktransfer.adaptation.target_rows import check_target_labels, fit_on, split_target
+from sktransfer.backbones import ChosenBackbone, choose_backbone
 from sktransfer.comparison.baseline import LARGEST_CLASS, choose_scoring, largest_class
-from sktransfer.comparison.candidates import Candidate, check_candidates, strategy_candidates
+from sktransfer.comparison.budget import Budget
+from sktransfer.comparison.candidates import check_candidates, strategy_candidates
+from sktransfer.comparison.fit import Study
+from sktransfer.comparison.fit_all import fit_all
 from sktransfer.comparison.folds import make_folds
-from sktransfer.comparison.grid_fit import Fit, Study, fit_grid, keys_of_fits
+from sktransfer.comparison.grid_fit import GridFits, keys_of_fits
 from sktransfer.comparison.mask_candidates import (
     digest_of_masks,
     holds_masks,
@@ -24,9 +27,13 @@ from sktransfer.comparison.mask_candidates import (
     mask_rows,
 )
 from sktransfer.comparison.prefetch import pass_once, shared_cache
-from sktransfer.comparison.progress import watched
-from sktransfer.comparison.results import StrategyComparison, tabulate
+from sktransfer.comparison.progress import shows_bars
+from sktransfer.comparison.results import StrategyComparison
 from sktransfer.comparison.resuming import Journal, digest_of_images
+from sktransfer.comparison.tables import tabulate
+from sktransfer.comparison.workers import Workers, limited_threads
+from sktransfer.exceptions import ComparisonInterrupted
+from sktransfer.features.device import resolve_device
 from sktransfer.images.unreadable import every_image_is_needed
 from sktransfer.labels import check_class_labels
 
@@ -53,7 +60,7 @@ def compare_strategies(
     X_target: Any = None,
     y_target: ArrayLike | None = None,
     unlabeled: object = None,
-    backbone: Any = "tiny",
+    backbone: Any = "auto",
     weights: str | os.PathLike[str] = "default",
     layers: Sequence[Any] | None = None,
     poolings: Sequence[str] = ("avg", "max"),
@@ -66,6 +73,7 @@ def compare_strategies(
     cache: str | os.PathLike[str] | None = "memory",
     resume: str | os.PathLike[str] | None = None,
     n_jobs: int | None = None,
+    time_limit: float | None = None,
     random_state: int | None = 0,
     verbose: int = 0,
 ) -> StrategyComparison:
@@ -114,8 +122,9 @@ def compare_strategies(
 batch_size
         Of the ready-made candidates, see :func:`~sktransfer.comparison.strategy_candidates`;
         `poolings` and `pixel_size` are of no use to masks, which take 8 images a batch at most.
-        "tiny" is quick; for photographs, take "resnet50" or another of
-        :func:`~sktransfer.list_backbones`.
+        "auto" is "resnet50" with its ImageNet weights, downloaded if need be; offline without them
+        another network whose weights are in the cache, or "tiny", which knows no photographs, with a
+        warning and ``backbone_note_``. On a CPU "mobilenet_v2" is six times as quick.
     cache : "memory", path of a folder or None, default="memory"
         Where the features of an image are kept between folds and settings. With several processes,
         "memory" becomes a temporary folder that they share, because they share no memory; with
@@ -125,7 +134,13 @@ batch_size
         it was interrupted or killed, goes on where it was; another call finds what it has in
         common with earlier ones.
     n_jobs : int or None, default=None
-        Processes of each search.
+        Processes that fit at the same time. None begins in this process, with one thread, and goes on in
+        a process for each core if more than a few seconds of work are left; inside
+        `joblib.parallel_config` it is what that says.
+    time_limit : float or None, default=None
+        Seconds after which no further fit begins. Cheap candidates come first; one that is expected to
+        take longer than what is left is left out, and its row says so. The first candidate is always
+        finished.
     random_state : int or None, default=0
         Decides the folds and everything random in the ready-made candidates.
     verbose : int, default=0
@@ -147,11 +162,15 @@ batch_size
         If `resume` cannot be used as a folder.
     ImageError
         If an image cannot be used.
+    ComparisonInterrupted
+        At Ctrl-C; a KeyboardInterrupt whose ``results`` is the table so far.
     Exception
         The first error, if every fit of every candidate fails.
 
     Warns
     -----
+    WeightsWarning
+        If "auto" is not "resnet50".
     FitFailedWarning
         If fits of a candidate fail.
 
@@ -160,7 +179,7 @@ batch_size
     >>> from sktransfer.datasets import load_digit_images
     >>> X, y = load_digit_images(return_X_y=True)
     >>> comparison = compare_strategies(
-    ...     X[:100], y[:100], cv=2, layers=[-1], poolings=["avg"],
+    ...     X[:100], y[:100], cv=2, layers=[-1], poolings=["avg"], backbone="tiny",
     ...     candidates=["raw pixels + logistic regression", "features + logistic regression"],
     ... )
     >>> sorted(comparison.results_["strategy"])
@@ -168,10 +187,11 @@ batch_size
     >>> comparison.best_estimator_.predict(X[100:103]).shape
     (3,)
     """
+    budget = Budget(time_limit)
     of_masks, reason = holds_masks(y), ""
     if of_masks:
         _refuse_target(X_target, y_target)
-        labels, target_labels = mask_rows(X, y), None
+        labels, target_labels, classes = mask_rows(X, y), None, None
         folds = mask_folds(cv, len(labels), groups, random_state)
     else:
         X, y, groups, X_target = split_target(X, y, groups, X_target, unlabeled)
@@ -184,7 +204,8 @@ batch_size
         )
     kept = None if resume is None else Path(resume)
     journal = None if kept is None else Journal(kept / "results")
-    with shared_cache(cache, kept, n_jobs) as store, tempfile.TemporaryDirectory() as scratch:
+    workers = Workers(n_jobs, len(folds), on_gpu=resolve_device(device).type != "cpu")
+    with shared_cache(cache, kept, workers.n_processes) as store:
         shared: dict[str, Any] = {
             "weights": weights,
             "layers": layers,
@@ -204,9 +225,17 @@ batch_size
             presets = strategy_candidates(
                 backbone, poolings=poolings, pixel_size=pixel_size, has_target=has_target, **shared
             )
+        chosen = check_candidates(candidates, presets)
+        network = ChosenBackbone(backbone)
+        if any(_holds(candidate.estimator, "backbone", "auto") for candidate in chosen.values()):
+            network = choose_backbone(backbone, weights, stacklevel=4)
         chosen = {
-            name: candidate._replace(estimator=_moved(candidate.estimator, cache, store))
-            for name, candidate in check_candidates(candidates, presets).items()
+            name: candidate._replace(
+                estimator=_replaced(
+                    _moved(candidate.estimator, cache, store), "backbone", "auto", network.backbone
+                )
+            )
+            for name, candidate in chosen.items()
         }
         study = Study(
             X=X,
@@ -217,17 +246,28 @@ batch_size
             scoring=scoring,
             journal=journal,
             key="" if journal is None else _digest(X, labels, X_target, target_labels, image_shape),
-            finished=Path(scratch, "finished"),
+            classes=classes,
+            deadline=budget.deadline,
         )
         keys = {name: keys_of_fits(candidate, study) for name, candidate in chosen.items()}
-        passed = pass_once(X, chosen, journal=journal, key=study.key, verbose=verbose)
-        fits = _fit_all(chosen, study, keys, n_jobs, verbose)
+        passed = pass_once(
+            X, chosen, journal=journal, key=study.key, verbose=verbose and shows_bars()
+        )
+        fits: dict[str, GridFits] = {}
+        try:
+            fit_all(
+                chosen, study, keys, workers, budget, fits,
+                seconds_per_image=passed.seconds / max(1, len(labels)), verbose=verbose,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            raise ComparisonInterrupted(tabulate(chosen, fits, study, passed).results) from None
         if not of_masks and LARGEST_CLASS not in chosen:
             chosen[LARGEST_CLASS], fits[LARGEST_CLASS] = largest_class(study)
         tables = tabulate(chosen, fits, study, passed)
         winner = tables.results.iloc[0]
         best = clone(chosen[winner["candidate"]].estimator).set_params(**winner["best_params"])
-        fit_on(best, X, labels, study.X_target)
+        with limited_threads(1 if isinstance(best, Pipeline) else workers.n_threads):
+            fit_on(best, X, labels, study.X_target)
     searches = {
         name: GridSearchCV(
             _moved(candidate.estimator, store, cache),
@@ -242,34 +282,17 @@ batch_size
         results_=tables.results,
         fold_scores_=tables.fold_scores,
         fits_=tables.fits,
-        best_estimator_=_keep_in(best, store, cache),
+        best_estimator_=_replaced(best, "cache", store, cache),
         searches_=searches,
+        predictions_=tables.predictions,
+        mistakes_=tables.mistakes,
+        optimism_=tables.optimism,
         pass_seconds_=passed.seconds,
         scoring_=scoring,
         scoring_reason_=reason,
+        backbone_=network.backbone,
+        backbone_note_=network.note,
     )
-
-
-def _fit_all(
-    candidates: Mapping[str, Candidate],
-    study: Study,
-    keys: Mapping[str, list[str]],
-    n_jobs: int | None,
-    verbose: int,
-) -> dict[str, list[Fit]]:
-    """Fit every candidate; raise what was wrong with the first if all fail."""
-    assert study.finished is not None
-    total = sum(map(len, keys.values()))
-    fits = {}
-    with watched(study.finished, total, unit="fit", verbose=verbose) as now:
-        for name, candidate in candidates.items():
-            now(name)
-            gc.collect()  # what earlier candidates have left must not count for this one
-            fits[name] = fit_grid(name, candidate, study, keys[name], n_jobs)
-    errors = [fit.error for of_one in fits.values() for fit in of_one]
-    if errors[0] is not None and all(errors):
-        raise errors[0]
-    return fits
 
 
 def _refuse_target(X_target: object, y_target: object) -> None:
@@ -291,11 +314,18 @@ def _digest(X: Any, labels: Any, X_target: Any, target_labels: Any, image_shape:
 
 def _moved(estimator: Any, before: Any, after: Any) -> Any:
     """Copy an unfitted estimator, and let the copy keep features elsewhere."""
-    return _keep_in(clone(estimator), before, after)
+    return _replaced(clone(estimator), "cache", before, after)
 
 
-def _keep_in(estimator: Any, before: Any, after: Any) -> Any:
-    """Let an estimator that keeps features in one place keep them in another."""
+def _replaced(estimator: Any, name: str, before: Any, after: Any) -> Any:
+    """Give every parameter of a name, however deep, another value where it has the one before."""
+    return estimator.set_params(**dict.fromkeys(_holds(estimator, name, before), after))
+
+
+def _holds(estimator: Any, name: str, value: Any) -> list[str]:
+    """List the parameters of a name that have a value."""
     params = estimator.get_params(deep=True)
-    caches = [name for name in params if name.split("__")[-1] == "cache"]
-    return estimator.set_params(**{name: after for name in caches if params[name] == before})
+    same = (param for param in params if param.split("__")[-1] == name)
+    return [
+        param for param in same if type(params[param]) is type(value) and params[param] == value
+    ]

@@ -1,110 +1,30 @@
-"""The fits of a comparison: each setting of each candidate, fitted and scored on each fold."""
+"""The fits of a candidate: each setting on each fold, as long as it can still be the best."""
 
 from __future__ import annotations
 
-import pickle
-import time
 import warnings
-from dataclasses import dataclass, fields, replace
-from itertools import product
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.exceptions import FitFailedWarning
-from sklearn.metrics import check_scoring
 from sklearn.model_selection import ParameterGrid
 
-from sktransfer.adaptation.target_rows import fit_on
-from sktransfer.comparison.peak_memory import peak_memory
-from sktransfer.comparison.resuming import Journal, key_of
-from sktransfer.exceptions import ImageError
-from sktransfer.features.store import Store, open_store
-from sktransfer.images.indexing import take
+from sktransfer.comparison.fit import Fit, Study, fit_and_score
+from sktransfer.comparison.racing import can_reach, fold_blocks
+from sktransfer.comparison.resuming import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from sktransfer.comparison.candidates import Candidate
+    from sktransfer.comparison.workers import Workers
 
-__all__ = ["Fit", "Study", "best_setting", "fit_folds", "fit_grid", "keys_of_fits"]
-
-
-@dataclass(frozen=True)
-class Fit:
-    """One setting of one candidate, fitted and scored on one fold.
-
-    Parameters
-    ----------
-    params : mapping of str to object
-        The setting.
-    fold : int
-        Number of the fold.
-    score : float
-        Score on the test part; NaN if the fit failed.
-    fit_seconds, predict_seconds : float
-        Time to fit and to score, as if no feature had been in the store.
-    wall_seconds : float
-        Time that passed.
-    peak_memory_bytes : float
-        Peak memory above the level before; NaN where the system does not tell.
-    size_bytes : float
-        Size of the pickle; NaN if it cannot be pickled.
-    error : Exception or None
-        What ended the fit, if it failed.
-    """
-
-    params: Mapping[str, Any]
-    fold: int
-    score: float = np.nan
-    fit_seconds: float = np.nan
-    predict_seconds: float = np.nan
-    wall_seconds: float = np.nan
-    peak_memory_bytes: float = np.nan
-    size_bytes: float = np.nan
-    error: Exception | None = None
-
-
-_MEASURES = tuple(field.name for field in fields(Fit) if field.type == "float")
-
-
-@dataclass(frozen=True, eq=False)
-class Study:
-    """Everything that all fits of a comparison have in common.
-
-    Parameters
-    ----------
-    X, y : images and ndarray of shape (n_images,)
-        Labelled images.
-    X_target : images or None
-        Images of the target domain, for candidates whose `fit` takes domains.
-    y_target : ndarray of shape (n_target_images,) or None
-        Their labels, if they are what is scored on.
-    folds : sequence of (train, test)
-        Rows of `X`.
-    scoring : str, callable or None
-        As in GridSearchCV.
-    journal : Journal or None
-        Place where finished fits are found and kept.
-    key : str
-        Digest of the images; "" without a journal.
-    finished : Path or None
-        File that grows by one byte with each finished fit, for the progress bar.
-    """
-
-    X: Any
-    y: NDArray[np.generic]
-    X_target: Any
-    y_target: NDArray[np.generic] | None
-    folds: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]]
-    scoring: str | Callable[..., float] | None
-    journal: Journal | None
-    key: str
-    finished: Path | None = None
+__all__ = ["GridFits", "best_setting", "fit_folds", "fit_grid", "keys_of_fits"]
 
 
 def keys_of_fits(candidate: Candidate, study: Study) -> list[str]:
@@ -127,10 +47,24 @@ def keys_of_fits(candidate: Candidate, study: Study) -> list[str]:
     ]
 
 
+class GridFits(NamedTuple):
+    """The fits of a candidate, and why there are fewer than its grid and the folds ask for."""
+
+    fits: list[Fit]
+    note: str = ""
+
+
 def fit_grid(
-    name: str, candidate: Candidate, study: Study, keys: Sequence[str], n_jobs: int | None
-) -> list[Fit]:
-    """Fit and score every setting of a candidate on every fold.
+    name: str,
+    candidate: Candidate,
+    study: Study,
+    keys: Sequence[str],
+    workers: Workers,
+    *,
+    leader: NDArray[np.float64] | None = None,
+    told: Callable[[Fit], None] = lambda _: None,
+) -> GridFits:
+    """Fit and score every setting of a candidate on every fold, as long as it can still be the best.
 
     Parameters
     ----------
@@ -142,12 +76,16 @@ def fit_grid(
         Images, folds, scoring, and what is known already.
     keys : sequence of str
         See `keys_of_fits`.
-    n_jobs : int or None
-        Processes.
+    workers : Workers
+        Who does the work.
+    leader : ndarray of shape (n_folds,) or None, default=None
+        Scores of the best setting of the candidates before.
+    told : callable
+        Called with each fit as soon as it is done.
 
     Returns
     -------
-    list of Fit
+    GridFits
         In the order of the settings, all folds of one after another.
 
     Raises
@@ -160,128 +98,107 @@ def fit_grid(
     FitFailedWarning
         If a fit ends by another error; its score is NaN, and the others stand.
     """
-    tasks = product(list(_settings(candidate)), range(len(study.folds)))
-    found: list[Fit] = Parallel(n_jobs=n_jobs)(
-        delayed(_fit)(estimator, params, study, fold, key)
-        for ((params, estimator), fold), key in zip(tasks, keys, strict=True)
+    n_folds = len(study.folds)
+    settings = list(_settings(candidate))
+    alive, done, scores = list(range(len(settings))), [], np.full((len(settings), n_folds), np.nan)
+    for block in fold_blocks(n_folds):
+        tasks = [
+            partial(
+                fit_and_score,
+                settings[number][1],
+                Fit(settings[number][0], fold, number),
+                study,
+                keys[number * n_folds + fold],
+                workers.n_threads,
+            )
+            for number in alive
+            for fold in block
+        ]
+        for fit in workers.run(tasks):
+            if fit is not None:
+                done.append(fit)
+                scores[fit.setting, fit.fold] = fit.score
+                told(fit)
+        if study.y_target is None:
+            alive = _survivors(alive, scores[:, : block.stop], leader, study)
+    _warn_of_failures(name, done)
+    return GridFits(
+        sorted(done, key=lambda fit: (fit.setting, fit.fold)), _why_fewer(done, alive, n_folds)
     )
-    errors = [fit.error for fit in found if fit.error is not None]
+
+
+def _survivors(
+    alive: list[int],
+    scores: NDArray[np.float64],
+    leader: NDArray[np.float64] | None,
+    study: Study,
+) -> list[int]:
+    """Leave out the settings that cannot reach the best one on the folds that are done."""
+    means = scores[alive].mean(axis=1)
+    best = None if np.isnan(means).all() else scores[alive[int(np.nanargmax(means))]]
+    if leader is not None:
+        leading = leader[: scores.shape[1]]
+        best = leading if best is None or leading.mean() >= best.mean() else best
+    if best is None:
+        return alive
+    n_train, n_test = study.mean_sizes
+    of_images = study.scoring == "accuracy"
+    return [
+        number
+        for number in alive
+        if can_reach(scores[number], best, n_train=n_train, n_test=n_test, of_images=of_images)
+    ]
+
+
+def _why_fewer(done: Sequence[Fit], alive: Sequence[int], n_folds: int) -> str:
+    """Say why no setting was fitted on every fold; "" if one was."""
+    counts = Counter(fit.setting for fit in done)
+    most = max(counts.values(), default=0)
+    if most == n_folds:
+        return ""
+    return (
+        f"stopped by the time limit after {most} of {n_folds} folds"
+        if alive
+        else f"stopped after {most} of {n_folds} folds: it cannot reach the best"
+    )
+
+
+def _warn_of_failures(name: str, fits: Sequence[Fit]) -> None:
+    errors = [fit.error for fit in fits if fit.error is not None]
     if errors:
         warnings.warn(
-            f"{len(errors)} of {len(found)} fits of the candidate {name!r} failed. The first: "
+            f"{len(errors)} of {len(fits)} fits of the candidate {name!r} failed. The first: "
             f"{type(errors[0]).__name__}: {errors[0]}",
             FitFailedWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
-    return found
 
 
 def fit_folds(estimator: Any, study: Study) -> list[Fit]:
     """Fit and score an estimator on every fold, in this process."""
-    return [_fit(estimator, {}, study, fold, "") for fold in range(len(study.folds))]
+    fits = (fit_and_score(estimator, Fit({}, fold), study) for fold in range(len(study.folds)))
+    return [fit for fit in fits if fit is not None]
 
 
 def best_setting(fits: Sequence[Fit]) -> list[Fit]:
     """Choose the fits of the setting with the highest mean score; of equals, the first.
 
-    A setting of which a fit failed is chosen only if there is no other.
+    Settings that were fitted on fewer folds than others are chosen only if a fit of all others failed,
+    and one of which a fit failed only if there is no other.
     """
-    n_folds = 1 + max(fit.fold for fit in fits)
-    settings = [list(fits[start : start + n_folds]) for start in range(0, len(fits), n_folds)]
-    means = np.array([np.mean([fit.score for fit in setting]) for setting in settings])
-    return settings[0 if np.isnan(means).all() else int(np.nanargmax(means))]
+    settings: dict[int, list[Fit]] = {}
+    for fit in fits:
+        settings.setdefault(fit.setting, []).append(fit)
+    n_folds = max(map(len, settings.values()))
+
+    def quality(setting: list[Fit]) -> tuple[bool, bool, float]:
+        mean = float(np.mean([fit.score for fit in setting]))
+        return not np.isnan(mean), len(setting) == n_folds, float(np.nan_to_num(mean))
+
+    return max(settings.values(), key=quality)
 
 
 def _settings(candidate: Candidate) -> Iterator[tuple[Mapping[str, Any], Any]]:
     """Set a clone of a candidate's estimator as each setting of its grid says."""
     for params in ParameterGrid(candidate.param_grid):
         yield params, clone(candidate.estimator).set_params(**clone(params, safe=False))
-
-
-def _fit(estimator: Any, params: Mapping[str, Any], study: Study, fold: int, key: str) -> Fit:
-    """Find a fit in the journal, or do the work and write it there."""
-    result = Fit(params, fold)
-    known = None if study.journal is None else study.journal.read(key)
-    if known is not None and set(_MEASURES) <= set(known):
-        measured: dict[str, Any] = {
-            name: np.nan if known[name] is None else known[name] for name in _MEASURES
-        }
-        result = replace(result, **measured)
-    else:
-        try:
-            result = _measured(estimator, study, result)
-        except ImageError:
-            raise
-        except Exception as exc:  # noqa: BLE001 - the row of the candidate says what it was
-            result = replace(result, error=exc)
-        if study.journal is not None and result.error is None:
-            figures = {name: getattr(result, name) for name in _MEASURES}
-            kept = {name: None if np.isnan(value) else value for name, value in figures.items()}
-            study.journal.write(key, kept)
-    if study.finished is not None:
-        with study.finished.open("ab") as file:
-            file.write(b".")
-    return result
-
-
-def _measured(estimator: Any, study: Study, fit: Fit) -> Fit:
-    """Fit and score a clone on one fold, and measure.
-
-    Features that are found in the store took time when they were computed. That time is added to
-    what the clock shows, so that candidates are compared as if each had to compute its own.
-    """
-    train, test = study.folds[fit.fold]
-    X_train = take(study.X, train)
-    if study.y_target is None:
-        X_test, y_test = take(study.X, test), study.y[test]
-    else:
-        X_test, y_test = study.X_target, study.y_target
-    stores = _stores_of(estimator)
-    fitted = clone(estimator)
-    with peak_memory() as peak:
-        start, saved = time.perf_counter(), _seconds_saved(stores)
-        fit_on(fitted, X_train, study.y[train], study.X_target)
-        fit_end, fit_saved = time.perf_counter(), _seconds_saved(stores)
-        score = check_scoring(fitted, study.scoring)(fitted, X_test, y_test)
-        end, end_saved = time.perf_counter(), _seconds_saved(stores)
-    return replace(
-        fit,
-        score=float(score),
-        fit_seconds=fit_end - start + fit_saved - saved,
-        predict_seconds=end - fit_end + end_saved - fit_saved,
-        wall_seconds=end - start,
-        peak_memory_bytes=float(peak.n_bytes),
-        size_bytes=_size_of(fitted),
-    )
-
-
-def _stores_of(estimator: Any) -> list[Store]:
-    params = estimator.get_params(deep=True)
-    caches = [value for name, value in params.items() if name.split("__")[-1] == "cache"]
-    stores = {id(store): store for cache in caches if (store := open_store(cache)) is not None}
-    return list(stores.values())
-
-
-def _seconds_saved(stores: Sequence[Store]) -> float:
-    return sum(store.info().seconds_saved for store in stores)
-
-
-class _Counter:
-    """A file that only counts what is written to it."""
-
-    def __init__(self) -> None:
-        self.n_bytes = 0
-
-    def write(self, data: Any) -> int:
-        n_bytes = memoryview(data).nbytes
-        self.n_bytes += n_bytes
-        return n_bytes
-
-
-def _size_of(fitted: object) -> float:
-    counter = _Counter()
-    try:
-        pickle.dump(fitted, counter, protocol=pickle.HIGHEST_PROTOCOL)
-    except (pickle.PicklingError, AttributeError, TypeError):  # a lambda for a head, for example
-        return float("nan")
-    return float(counter.n_bytes)

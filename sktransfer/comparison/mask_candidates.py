@@ -94,7 +94,7 @@ def digest_of_masks(masks: NDArray[np.generic]) -> str:
 
 
 def mask_candidates(
-    backbone: Any = "tiny",
+    backbone: Any = "resnet50",
     *,
     weights: str | os.PathLike[str] = "default",
     layers: Sequence[Any] | None = None,

@@ -11,7 +11,6 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from joblib import effective_n_jobs
 from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline
@@ -84,7 +83,7 @@ def pass_once(
 
 
 @contextmanager
-def shared_cache(cache: Any, resume: Path | None, n_jobs: int | None) -> Iterator[Any]:
+def shared_cache(cache: Any, resume: Path | None, n_processes: int) -> Iterator[Any]:
     """Choose where features are kept while candidates are compared.
 
     "memory" becomes a folder beside the results if the comparison is to be resumed, so that
@@ -94,7 +93,7 @@ def shared_cache(cache: Any, resume: Path | None, n_jobs: int | None) -> Iterato
         yield cache
     elif resume is not None:
         yield str(resume / "features")
-    elif effective_n_jobs(n_jobs) == 1:
+    elif n_processes == 1:
         yield cache
     else:
         with tempfile.TemporaryDirectory(

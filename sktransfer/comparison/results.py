@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from sklearn.base import clone
-from sklearn.dummy import DummyClassifier
-
-from sktransfer.comparison.baseline import LARGEST_CLASS
-from sktransfer.comparison.candidates import strategy_of
-from sktransfer.comparison.grid_fit import best_setting
-from sktransfer.comparison.significance import corrected_paired_ttest
+from sktransfer.standings import advised, ties
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     import pandas as pd
@@ -25,12 +18,9 @@ if TYPE_CHECKING:
     from sklearn.model_selection import GridSearchCV
 
     from sktransfer.advice.recommendation import Recommendation
-    from sktransfer.comparison.candidates import Candidate
-    from sktransfer.comparison.grid_fit import Fit, Study
-    from sktransfer.comparison.prefetch import Pass
     from sktransfer.plotting import StrategyComparisonDisplay
 
-__all__ = ["StrategyComparison", "Tables", "tabulate"]
+__all__ = ["StrategyComparison"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,9 +42,13 @@ class StrategyComparison:
             setting.
         ``score_mean``, ``score_std``
             Over the folds.
+        ``score_low``, ``score_high``
+            95 % interval of accuracy (Wilson) or balanced accuracy, from the predictions for images that
+            were not seen; NaN for another scoring.
         ``p_value``
-            Of the difference from the first row, by the corrected paired t-test; NaN in the first
-            row, and in all if `y_target` was scored on, which is the same in every fold.
+            Of the difference from the best, by the corrected paired t-test, adjusted for the number of
+            candidates (Holm); NaN in the first row, and in all if `y_target` was scored on, which is the
+            same in every fold. Of several with the highest mean, the largest p-value counts.
         ``n_settings``
             How many settings the grid held.
         ``fit_seconds``, ``predict_seconds``
@@ -71,34 +65,51 @@ class StrategyComparison:
         ``size_bytes``
             Mean size of the pickle. Weights of a network that a pickle only refers to are not in
             it, and have to be where the model is used.
+        ``note``
+            Why the candidate was not fitted on every fold, or "": it could not reach the best any more
+            (its figures are those of the folds that were done), or the time limit left it out.
         ``error``
             Why a fit of every setting failed, or "". Such candidates come last, with a score of NaN.
     fold_scores_ : DataFrame of shape (n_folds, n_candidates)
-        Score of each candidate's best setting on each fold; the columns are in the order of
-        `results_`.
+        Score of each candidate's best setting on each fold, NaN where it was not fitted; the columns are
+        in the order of `results_`.
     fits_ : DataFrame, one row per candidate, setting and fold
-        ``candidate``, ``params``, ``fold``, ``score``, ``fit_seconds``, ``predict_seconds``,
-        ``wall_seconds``, ``peak_memory_bytes``, ``size_bytes``, and ``error``, why the fit failed,
-        or "".
+        ``candidate``, ``params``, ``fold``, ``setting`` (its number in the grid), ``score``,
+        ``fit_seconds``, ``predict_seconds``, ``wall_seconds``, ``peak_memory_bytes``,
+        ``size_bytes``, and ``error``, why the fit failed, or "".
     best_estimator_ : estimator
         The winner with its best parameters, fitted on all images.
     searches_ : dict of str to GridSearchCV
         For each candidate the search over its grid, on the same folds; not fitted, because
         ``fits_`` holds what it would find.
+    predictions_ : DataFrame, one row per fold and image of its test part
+        ``fold``, ``image`` (row of `X`, or of the target if that was scored on), ``label``, and for each
+        candidate the class that its best setting predicts without having seen the image, None where it was
+        not fitted. Empty where the scoring is not of predicted classes.
+    mistakes_ : DataFrame, one row per image that the winner gets wrong without having seen it
+        ``image`` (row of `X`, or of the target), ``fold``, ``label``, ``predicted`` and ``confidence``,
+        its probability or margin; surest first.
+    optimism_ : float
+        How much the highest mean is expected to exceed what the choice of candidate and setting by it is
+        worth, by a bootstrap of the images ([1]_ of `sktransfer.comparison.certainty.optimism_of`); NaN
+        where the scoring is not of predicted classes.
     pass_seconds_ : float
         Time of the one pass of all images through the network; 0 if no candidate needed it.
     scoring_ : str, callable or None
         What was scored by; None is the `score` of the candidates, as for masks.
     scoring_reason_ : str
         Sentence on why it is not accuracy, if the images decided that; or "".
+    backbone_ : str, nn.Module, callable or BackboneSpec
+        Network of the ready-made candidates.
+    backbone_note_ : str
+        Sentence on why it is not the default network; or "".
 
     Notes
     -----
     The mean score is that of the best of several settings on the folds that chose it, and so a
-    little optimistic, more so with few images and for candidates with many settings. For a figure
-    to publish, score ``best_estimator_`` on images that took no part in the comparison. The
-    p-values are those of single tests against a winner that the same folds chose; with many
-    candidates, some will be small by chance.
+    little optimistic, more so with few images and for candidates with many settings; ``optimism_``
+    estimates by how much. For a figure to publish, score ``best_estimator_`` on images that took no part
+    in the comparison.
 
     Examples
     --------
@@ -106,7 +117,7 @@ class StrategyComparison:
     >>> from sktransfer.datasets import load_digit_images
     >>> X, y = load_digit_images(return_X_y=True)
     >>> pixels = ["raw pixels + logistic regression"]
-    >>> found = compare_strategies(X[:100], y[:100], candidates=pixels, cv=2)
+    >>> found = compare_strategies(X[:100], y[:100], candidates=pixels, cv=2, backbone="tiny")
     >>> type(found).__name__, found.best_candidate_
     ('StrategyComparison', 'raw pixels + logistic regression')
     """
@@ -116,9 +127,14 @@ class StrategyComparison:
     fits_: pd.DataFrame
     best_estimator_: Any
     searches_: dict[str, GridSearchCV]
+    predictions_: pd.DataFrame
+    mistakes_: pd.DataFrame
+    optimism_: float
     pass_seconds_: float
     scoring_: str | Callable[..., float] | None = None
     scoring_reason_: str = ""
+    backbone_: Any = ""
+    backbone_note_: str = ""
 
     @property
     def best_candidate_(self) -> str:
@@ -134,6 +150,19 @@ class StrategyComparison:
     def best_params_(self) -> dict[str, object]:
         """Parameters of the winner that the grid chose."""
         return dict(self.results_["best_params"].iloc[0])
+
+    @property
+    def ties_(self) -> list[str]:
+        """Names of the candidates that are not shown to be worse than the best, it first."""
+        return ties(self.results_)
+
+    @property
+    def advised_candidate_(self) -> str:
+        """Name of the tied candidate to take: the simplest, then the quickest, of those as good as the best.
+
+        As good is a mean score at most .01 lower, which no test tells apart.
+        """
+        return advised(self.results_)
 
     def plot(self, ax: Axes | None = None) -> StrategyComparisonDisplay:
         """Draw the scores of all candidates, best first.
@@ -211,94 +240,3 @@ class StrategyComparison:
             audit=audit,
             recommendation=recommendation,
         )
-
-
-class Tables(NamedTuple):
-    """The tables of a comparison, as in :class:`StrategyComparison`."""
-
-    results: pd.DataFrame
-    fold_scores: pd.DataFrame
-    fits: pd.DataFrame
-
-
-def tabulate(
-    candidates: Mapping[str, Candidate],
-    fits: Mapping[str, Sequence[Fit]],
-    study: Study,
-    passed: Pass,
-) -> Tables:
-    """Make the tables of a :class:`StrategyComparison`.
-
-    Parameters
-    ----------
-    candidates : mapping of str to Candidate
-        Candidates by their names.
-    fits : mapping of str to sequence of Fit
-        Fits of each, as `sktransfer.comparison.grid_fit.fit_grid` returns them.
-    study : Study
-        Images and folds on which they were made.
-    passed : Pass
-        Cost of the one pass, whose memory counts for those that use features.
-    """
-    import pandas as pd
-
-    folds = study.folds
-    best = {name: best_setting(of_one) for name, of_one in fits.items()}
-    scores = {name: np.array([fit.score for fit in chosen]) for name, chosen in best.items()}
-    # Stable: of equals, the first; those that failed are last.
-    order = sorted(fits, key=lambda name: -np.nan_to_num(scores[name].mean(), nan=-np.inf))
-    order = [name for name in order if not _is_blind(candidates, name)]
-    order += [
-        name for name in fits if _is_blind(candidates, name) and not np.isnan(scores[name].mean())
-    ]
-    n_train, n_test = (float(np.mean([len(fold[part]) for fold in folds])) for part in (0, 1))
-    rows = []
-    for name in order:
-        chosen = best[name]
-        difference = scores[order[0]] - scores[name]
-        p_value = float("nan")
-        if name != order[0] and study.y_target is None and not np.isnan(difference).any():
-            p_value = corrected_paired_ttest(difference, n_train=n_train, n_test=n_test)
-        params = dict(chosen[0].params)
-        strategy = (
-            "largest class"
-            if _is_blind(candidates, name)
-            else strategy_of(clone(candidates[name].estimator).set_params(**params))
-        )
-        peak = max(fit.peak_memory_bytes for fit in chosen)
-        rows.append(
-            {
-                "candidate": name,
-                "strategy": strategy,
-                "best_params": params,
-                "score_mean": float(scores[name].mean()),
-                "score_std": float(scores[name].std()),
-                "p_value": p_value,
-                "n_settings": len(fits[name]) // len(folds),
-                "fit_seconds": float(np.mean([fit.fit_seconds for fit in chosen])),
-                "predict_seconds": float(np.mean([fit.predict_seconds for fit in chosen])),
-                "search_seconds": float(np.nansum([fit.wall_seconds for fit in fits[name]])),
-                "peak_memory_bytes": float(
-                    max(peak, passed.peak_memory_bytes) if strategy == "features" else peak
-                ),
-                "size_bytes": float(np.mean([fit.size_bytes for fit in chosen])),
-                "error": next((_said(fit) for fit in chosen if fit.error is not None), ""),
-            }
-        )
-    fold_scores = pd.DataFrame(
-        {name: scores[name] for name in order}, index=pd.RangeIndex(len(folds), name="fold")
-    )
-    every = [
-        {"candidate": name, **vars(fit), "error": _said(fit)}
-        for name in order
-        for fit in fits[name]
-    ]
-    return Tables(pd.DataFrame(rows), fold_scores, pd.DataFrame(every))
-
-
-def _is_blind(candidates: Mapping[str, Candidate], name: str) -> bool:
-    return name == LARGEST_CLASS and isinstance(candidates[name].estimator, DummyClassifier)
-
-
-def _said(fit: Fit) -> str:
-    return "" if fit.error is None else f"{type(fit.error).__name__}: {fit.error}"

@@ -8,9 +8,9 @@ import numpy as np
 from scipy import stats
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["corrected_paired_ttest"]
+__all__ = ["corrected_paired_ttest", "holm"]
 
 
 def corrected_paired_ttest(differences: ArrayLike, *, n_train: float, n_test: float) -> float:
@@ -70,3 +70,34 @@ def corrected_paired_ttest(differences: ArrayLike, *, n_train: float, n_test: fl
         return 1.0 if mean == 0 else 0.0
     t = mean / np.sqrt((1 / d.size + n_test / n_train) * variance)
     return float(2 * stats.t.sf(abs(t), df=d.size - 1))
+
+
+def holm(p_values: ArrayLike) -> NDArray[np.float64]:
+    """Adjust p-values for their number, so that the chance of a single false alarm stays what it was.
+
+    Parameters
+    ----------
+    p_values : array-like of shape (n_tests,)
+        NaN where nothing was tested.
+
+    Returns
+    -------
+    ndarray of shape (n_tests,)
+        At most 1; NaN stays.
+
+    References
+    ----------
+    .. [1] Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of
+       Statistics 6, 1979.
+
+    Examples
+    --------
+    >>> holm([0.01, 0.04, 0.03, np.nan]).round(3).tolist()
+    [0.03, 0.06, 0.06, nan]
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    adjusted = np.full_like(p, np.nan)
+    order = np.argsort(p)[: int(np.isfinite(p).sum())]  # NaN sorts last
+    factors = np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * factors))
+    return adjusted

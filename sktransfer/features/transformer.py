@@ -163,7 +163,7 @@ class DeepFeatureTransformer(
         ndarray of shape (n_images, n_features_out_), dtype float32
             C-contiguous.
         """
-        from tqdm import tqdm
+        from tqdm.auto import tqdm
 
         check_parameters(self)
         run = self.run_settings()

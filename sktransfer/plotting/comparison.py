@@ -10,6 +10,7 @@ from sktransfer.docstrings import documented
 from sktransfer.parameters import check_choice
 from sktransfer.plotting.canvas import ACCENT, MUTED, RELATED, axes_for, plain_text
 from sktransfer.plotting.display import Display
+from sktransfer.standings import interval_of_record, score_of_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +35,8 @@ class StrategyComparisonDisplay(Display):
     ----------
     results : DataFrame
         One row for each candidate, best first, with the columns ``candidate``, ``score_mean`` and
-        ``score_std``, and if there are such ``p_value`` and ``fit_seconds``.
+        ``score_std``, and if there are such ``score_low``, ``score_high``, ``p_value`` and
+        ``fit_seconds``. Candidates without a score are not drawn.
     fold_scores : DataFrame, default=None
         One row for each fold and one column for each candidate.
     score_name : str, default="Score"
@@ -102,8 +104,8 @@ class StrategyComparisonDisplay(Display):
         ax : Axes, default=None
             None makes a new figure.
         kind : {"scores", "cost"}, default="scores"
-            "scores" is one line for each candidate: mean, standard deviation, and a dot for each
-            fold. "cost" puts the mean over the seconds of a fit, in powers of ten.
+            "scores" is one line for each candidate: mean, its 95 % interval or else the standard
+            deviation, and a dot for each fold. "cost" puts the mean over the seconds of a fit, in powers of ten.
 
         Returns
         -------
@@ -126,7 +128,7 @@ class StrategyComparisonDisplay(Display):
                 f"results {problem}. Pass the results_ of a comparison, with the columns "
                 f"{', '.join(map(repr, needed))}."
             )
-        n_rows = len(self.results)
+        n_rows = len(self._scored())
         height = 1.0 + 0.55 * n_rows if kind == "scores" else 3.2 + 0.2 * n_rows
         self.figure_, self.ax_ = axes_for(ax, type(self).__name__, height=height)
         if kind == "scores":
@@ -137,13 +139,13 @@ class StrategyComparisonDisplay(Display):
 
     def _plot_scores(self, ax: Axes) -> None:
         standings = self._standings()
-        for row, (record, standing) in enumerate(
-            zip(_records(self.results), standings, strict=True)
-        ):
-            mean, std, color = record["score_mean"], record["score_std"], _COLORS[standing]
+        scored = self._scored()
+        for row, (record, standing) in enumerate(zip(_records(scored), standings, strict=True)):
+            mean, color = record["score_mean"], _COLORS[standing]
+            low, high = interval_of_record(record)
             folds = self._folds(record["candidate"])
             ax.plot(
-                [mean - std, mean + std],
+                [low, high],
                 [row, row],
                 color=color,
                 lw=3,
@@ -154,8 +156,8 @@ class StrategyComparisonDisplay(Display):
             ax.plot([mean], [row], "D" if standing == _BEST else "o", color=color, ms=8, mew=0)
             strong = "bold" if standing == _BEST else "normal"
             self._write_above(ax, row, plain_text(record["candidate"]), "left", strong)
-            self._write_above(ax, row, f"{mean:.3f} ± {std:.3f}", "right", strong)
-        ax.set_ylim(len(self.results) - 0.6, -0.75)
+            self._write_above(ax, row, score_of_record(record), "right", strong)
+        ax.set_ylim(len(scored) - 0.6, -0.75)
         ax.set_yticks([])
         ax.spines["left"].set_visible(False)
         ax.grid(axis="x", alpha=0.25)
@@ -181,11 +183,12 @@ class StrategyComparisonDisplay(Display):
         """Mark candidates by their rank, because names would cover each other where points do."""
         from matplotlib.ticker import LogLocator
 
-        seconds = self.results["fit_seconds"].clip(lower=1e-3)
-        rows = zip(_records(self.results), self._standings(), seconds, strict=True)
+        scored = self._scored()
+        seconds = scored["fit_seconds"].clip(lower=1e-3)
+        rows = zip(_records(scored), self._standings(), seconds, strict=True)
         for rank, (record, standing, x) in enumerate(rows, 1):
             mean, color = record["score_mean"], _COLORS[standing]
-            ax.errorbar(x, mean, record["score_std"], color=color, alpha=0.45, lw=2)
+            ax.vlines(x, *interval_of_record(record), color=color, alpha=0.45, lw=2)
             name = f"{rank}  {plain_text(record['candidate'])}"
             ax.plot([x], [mean], "o", color=color, ms=13, mew=0, alpha=0.85)
             number: dict[str, Any] = {
@@ -210,9 +213,13 @@ class StrategyComparisonDisplay(Display):
     def _standings(self) -> list[str]:
         """Say of each candidate whether it is the best, tells itself apart from it, or neither."""
         if not self._is_tested():
-            return [_BEST] + [_WORSE] * (len(self.results) - 1)
-        apart = [p < _SIGNIFICANT for p in self.results["p_value"].iloc[1:]]
+            return [_BEST] + [_WORSE] * (len(self._scored()) - 1)
+        apart = [p < _SIGNIFICANT for p in self._scored()["p_value"].iloc[1:]]
         return [_BEST, *(_WORSE if worse else _TIE for worse in apart)]
+
+    def _scored(self) -> pd.DataFrame:
+        """Leave out what failed or was left out, which has nothing to show."""
+        return self.results[self.results["score_mean"].notna()]
 
     def _is_tested(self) -> bool:
         return "p_value" in self.results.columns and bool(self.results["p_value"].notna().any())

@@ -136,7 +136,7 @@ cache
     1    untrained    256     2795040
     """
     import pandas as pd
-    from tqdm import tqdm
+    from tqdm.auto import tqdm
 
     check_choice("method", method, RANKING_METHODS)
     classes, codes = check_class_labels(X, y)

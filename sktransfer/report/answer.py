@@ -7,19 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 from sktransfer.report.formatting import as_p_value, as_seconds, counted
 from sktransfer.report.page import Section, paragraphs
+from sktransfer.standings import SIGNIFICANT, advised, score_of_record, ties
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["answer_section", "recommendation_section"]
 
-_SIGNIFICANT = 0.05
 _BLIND = "largest class"
 _WITHOUT_TRANSFER = ("raw pixels", "scratch")
 
 
 def answer_section(
-    results: pd.DataFrame, n_folds: int, score_name: str, reason: str = ""
+    results: pd.DataFrame,
+    n_folds: int,
+    score_name: str,
+    *remarks: str,
+    optimism: float = float("nan"),
 ) -> Section:
     """Say what the table means.
 
@@ -31,16 +35,21 @@ def answer_section(
         Over which scores are averaged; 0 if unknown.
     score_name : str
         What the scores are.
-    reason : str, default=""
-        Why they are not accuracy.
+    remarks : str
+        Sentences on the network or the score that have to be read with the answer; empty ones are left out.
+    optimism : float, default=NaN
+        How much the best score is expected to exceed what the choice by it is worth.
     """
     best = results.iloc[0]
-    over = f", mean and standard deviation over {counted(n_folds, 'fold')}" if n_folds else ""
+    sure = (
+        "with its 95 % interval" if best.get("score_low", float("nan")) >= 0 else "and its spread"
+    )
+    over = f", mean {sure} over {counted(n_folds, 'fold')}" if n_folds else ""
     first = (
         f"<p><strong>{escape(str(best['candidate']))}</strong> is best: {escape(score_name.lower())} "
-        f"{best['score_mean']:.3f} ± {best['score_std']:.3f}{over}.</p>"
+        f"{score_of_record({str(name): value for name, value in best.items()})}{over}.</p>"
     )
-    others = paragraphs(_ties(results), _gain(results), reason, _caveat(best))
+    others = paragraphs(*remarks, _ties(results), _gain(results), _caveat(best, optimism))
     return Section("", f'<div class="answer">{first}\n{others}</div>')
 
 
@@ -87,27 +96,26 @@ def _ties(results: pd.DataFrame) -> str:
             "Whether the others are worse was not tested: that takes several folds, each with test "
             "images of its own."
         )
-    tied = others[~(others["p_value"] < _SIGNIFICANT)]
-    if tied.empty:
+    tied = ties(results)[1:]
+    if not tied:
         nearest = others.iloc[0]
         return (
             f"All others are worse; the nearest is {nearest['candidate']} "
             f"({nearest['score_mean']:.3f}, p {_of(nearest['p_value'])})."
         )
-    names = _listed([str(name) for name in tied["candidate"]])
+    names = _listed(tied)
     verb = "is" if len(tied) == 1 else "are"
-    text = f"{names[0].upper()}{names[1:]} {verb} not shown to be worse (p ≥ {_SIGNIFICANT:g})."
-    if "fit_seconds" in results.columns:
-        best = results.iloc[0]["fit_seconds"]
-        quick = tied[
-            (tied["fit_seconds"] < 0.5 * best) & (tied["candidate"] != f"always the {_BLIND}")
-        ]
-        if len(quick):
-            quickest = quick.sort_values("fit_seconds").iloc[0]
-            text += (
-                f" Of these, {quickest['candidate']} fits in {as_seconds(quickest['fit_seconds'])} "
-                f"instead of {as_seconds(best)}."
-            )
+    text = (
+        f"{names[0].upper()}{names[1:]} {verb} not shown to be worse (p ≥ {SIGNIFICANT:g}, corrected for the "
+        "number of candidates)."
+    )
+    choice = advised(results)
+    if choice != results["candidate"].iloc[0]:
+        row: Any = results.set_index("candidate").loc[choice]
+        text += (
+            f" Take {choice}: it is as good ({row['score_mean']:.3f}), simpler, and fits in "
+            f"{as_seconds(row['fit_seconds'])} instead of {as_seconds(results['fit_seconds'].iloc[0])}."
+        )
     return text
 
 
@@ -125,7 +133,7 @@ def _gain(results: pd.DataFrame) -> str:
     best = results["candidate"].iloc[0]
     other: Any = {most["candidate"]: least, least["candidate"]: most}.get(best, {})
     p_value = float(other.get("p_value", float("nan")))
-    if p_value < _SIGNIFICANT:
+    if p_value < SIGNIFICANT:
         verdict = "Transfer pays" if change > 0 else "Transfer does not pay here"
     else:
         why = "" if p_value != p_value else f" (p {_of(p_value)})"
@@ -136,13 +144,14 @@ def _gain(results: pd.DataFrame) -> str:
     )
 
 
-def _caveat(best: pd.Series) -> str:
+def _caveat(best: pd.Series, optimism: float) -> str:
     n_settings = int(best["n_settings"]) if "n_settings" in best.index else 1
-    if n_settings < 2:
+    if n_settings < 2 and not optimism > 0:
         return ""
+    by = f" by about {optimism:.3f}" if optimism == optimism else ""
     return (
-        f"Its setting was chosen from {n_settings} on the same folds, so the score is a little "
-        "optimistic. For a figure to publish, score it on images that took no part."
+        f"Candidate and setting were chosen on the same folds, so the score is optimistic{by}. For a figure "
+        "to publish, score the model on images that took no part: sktransfer score MODEL FOLDER."
     )
 
 

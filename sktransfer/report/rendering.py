@@ -100,9 +100,15 @@ def render_report(
     target_labels = check_target_labels(X_target, y_target)
     score_name = _score_name(comparison, scoring, labels)
     n_folds = 0 if fold_scores is None else len(fold_scores)
-    reason = getattr(comparison, "scoring_reason_", "")
     sections = [
-        answer_section(finished, n_folds, score_name, reason),
+        answer_section(
+            finished,
+            n_folds,
+            score_name,
+            getattr(comparison, "backbone_note_", ""),
+            getattr(comparison, "scoring_reason_", ""),
+            optimism=float(getattr(comparison, "optimism_", np.nan)),
+        ),
         or_sentence(
             "How good, and at what cost", lambda: plots_section(finished, fold_scores, score_name)
         ),

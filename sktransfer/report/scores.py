@@ -9,9 +9,10 @@ from sktransfer.plotting import StrategyComparisonDisplay
 from sktransfer.report.formatting import as_bytes, as_p_value, as_seconds
 from sktransfer.report.page import Section
 from sktransfer.report.pictures import plot_figure
+from sktransfer.standings import score_of_record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import pandas as pd
 
@@ -34,14 +35,13 @@ def plots_section(
     """Draw how good each candidate is and what it costs."""
     display = StrategyComparisonDisplay(results, fold_scores=fold_scores, score_name=score_name)
     in_words = "; ".join(
-        f"{row['candidate']} {row['score_mean']:.3f} ± {row['score_std']:.3f}"
-        for row in results.to_dict("records")
+        f"{row['candidate']} {score_of_record(_named(row))}" for row in results.to_dict("records")
     )
     plots = [
         plot_figure(
             display.plot,
             f"{score_name} of each candidate, best first: {in_words}.",
-            "Mean, standard deviation, and a dot for each fold.",
+            "Mean, 95 % interval where there is one, else standard deviation, and a dot for each fold.",
         )
     ]
     if "fit_seconds" in results.columns:
@@ -84,9 +84,12 @@ def _row(record: dict[object, Any], shown: list[str], score_name: str, *, best: 
     name = escape(str(record["candidate"]))
     settings = escape(_setting(record.get("best_params") or {}))
     below = f'<span class="settings">{settings}</span>' if settings else ""
-    score = f"{record['score_mean']:.3f} ± {record['score_std']:.3f}"
-    if record.get("error"):
-        score, below = "failed", f'<span class="settings">{escape(record["error"])}</span>'
+    score = score_of_record(_named(record))
+    why = record.get("error") or record.get("note")
+    if why:
+        below = f'<span class="settings">{escape(str(why))}</span>'
+    if record["score_mean"] != record["score_mean"]:
+        score = "failed" if record.get("error") else "left out"
     cells = [(score_name, score)]
     cells += [(_COLUMNS[key][0], _COLUMNS[key][1](float(record[key]))) for key in shown]
     kind = ' class="best"' if best else ""
@@ -98,6 +101,10 @@ def _row(record: dict[object, Any], shown: list[str], score_name: str, *, best: 
         )
         + "</tr>\n"
     )
+
+
+def _named(record: Mapping[object, Any]) -> dict[str, Any]:
+    return {str(name): value for name, value in record.items()}
 
 
 def _setting(params: dict[str, object]) -> str:

@@ -14,7 +14,7 @@ __all__ = ["progress_bar"]
 @contextmanager
 def progress_bar(n_images: int, verbose: int) -> Iterator[Callable[[int], object]]:
     """Give a function that is told the number of images that have been finished."""
-    from tqdm import tqdm
+    from tqdm.auto import tqdm
 
     with tqdm(total=n_images, disable=not verbose, unit="image") as bar:
         yield bar.update

@@ -52,7 +52,7 @@ def photos(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def audit(photos):
-    return audit_images(photos, cv=4)
+    return audit_images(photos, cv=4, backbone="tiny")
 
 
 def test_a_row_for_each_image_in_the_order_of_x(audit, photos):
@@ -86,7 +86,7 @@ def test_groups_keep_copies_in_one_fold_and_leaks_say_that_folds_do_not(audit):
 
 
 def test_splitters_of_ones_own_are_asked(photos):
-    contiguous = audit_images(photos, cv=KFold(2))["leaks"]
+    contiguous = audit_images(photos, cv=KFold(2), backbone="tiny")["leaks"]
     assert contiguous[contiguous].index.tolist() == [3, 5, 7, 9, 13, 40, 41, 42, 43, 47]
 
 
@@ -106,7 +106,7 @@ def test_sizes_and_modes_unlike_the_others_are_odd(audit):
 
 @pytest.mark.parametrize("n", [1, 2])
 def test_there_may_be_no_readable_image_at_all(n, photos):
-    audit = audit_images([photos[45]] * n)
+    audit = audit_images([photos[45]] * n, backbone="tiny")
     assert audit["problem"].tolist() == ["is a truncated or damaged JPEG"] * n
     assert audit["group"].tolist() == list(range(n))
     assert not audit[["odd_size", "odd_mode", "leaks", "suspect_label"]].any(axis=None)
@@ -121,7 +121,7 @@ def test_a_network_may_have_a_single_stage(photos):
 
 def test_a_turned_photograph_has_no_odd_size():
     images = [np.zeros((30, 40), np.uint8)] * 9 + [np.zeros((40, 30), np.uint8)]
-    assert not audit_images(images)["odd_size"].any()
+    assert not audit_images(images, backbone="tiny")["odd_size"].any()
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +137,7 @@ def mislabelled():
 
 def test_flipped_labels_are_suspected_and_few_others(mislabelled):
     X, given, true, flipped = mislabelled
-    audit = audit_images(X, given)
+    audit = audit_images(X, given, backbone="tiny")
     suspects = np.flatnonzero(audit["suspect_label"])
     found = np.intersect1d(suspects, flipped)
     assert len(found) >= 7
@@ -153,7 +153,7 @@ def test_a_copy_under_another_label_is_a_conflict_and_does_not_vouch_for_itself(
     X, y = load_digit_images(return_X_y=True)
     X, y = X[:200].copy(), y[:200].copy()
     X[150:160], y[150:160] = X[7], (y[7] + 1) % 10  # ten copies, all with the same wrong label
-    audit = audit_images(X, y)
+    audit = audit_images(X, y, backbone="tiny")
     conflicts = audit.index[audit["label_conflict"]].tolist()
     assert conflicts == [7, *range(150, 160)]
     # Had some of the copies been trained on, they would have agreed with the others.
@@ -161,7 +161,7 @@ def test_a_copy_under_another_label_is_a_conflict_and_does_not_vouch_for_itself(
 
 
 def test_without_labels_nothing_is_said_of_them(photos):
-    audit = audit_images(photos[:20])
+    audit = audit_images(photos[:20], backbone="tiny")
     assert not audit[["suspect_label", "label_conflict"]].any(axis=None)
     assert audit[["label", "suggested_label", "label_probability"]].isna().all(axis=None)
 
@@ -169,7 +169,7 @@ def test_without_labels_nothing_is_said_of_them(photos):
 def test_classes_of_one_image_are_not_judged():
     X, _ = load_digit_images(return_X_y=True)
     labels = np.array([*("ab" * 10), "lonely"])
-    audit = audit_images(X[:21], labels)
+    audit = audit_images(X[:21], labels, backbone="tiny")
     assert np.isnan(audit["label_probability"].iloc[20])
     assert not audit["suspect_label"].iloc[20]
     assert audit["label_probability"].iloc[:20].notna().all()
@@ -196,8 +196,10 @@ def test_a_class_that_is_hardly_known_is_not_suggested():
 
 def test_the_accuracy_of_the_judge_is_told(mislabelled):
     X, given, _, _ = mislabelled
-    assert 0.85 < audit_images(X, given).attrs["label_accuracy"] < 0.95  # 5 % are wrong
-    assert np.isnan(audit_images(X[:5]).attrs["label_accuracy"])
+    assert (
+        0.85 < audit_images(X, given, backbone="tiny").attrs["label_accuracy"] < 0.95
+    )  # 5 % are wrong
+    assert np.isnan(audit_images(X[:5], backbone="tiny").attrs["label_accuracy"])
 
 
 def test_probabilities_come_from_classifiers_that_saw_neither_image_nor_group():
@@ -213,10 +215,10 @@ def test_probabilities_come_from_classifiers_that_saw_neither_image_nor_group():
 
 
 def test_a_threshold_of_ones_own_is_used(photos):
-    loose = audit_images(photos[:40], near_threshold=0.2)
+    loose = audit_images(photos[:40], near_threshold=0.2, backbone="tiny")
     assert loose.attrs["near_threshold"] == 0.2
     assert (loose["near_group"] >= 0).sum() > 10
-    strict = audit_images(photos, near_threshold=1.0)
+    strict = audit_images(photos, near_threshold=1.0, backbone="tiny")
     assert set(strict.index[strict["near_group"] >= 0]) >= {3, 40, 13, 47}  # exact ones always
 
 
@@ -273,7 +275,7 @@ def test_images_may_come_in_any_wrapper(kind, photos):
         "arrays": [np.asarray(Image.open(io.BytesIO(encoded(path))).convert("RGB"))
                    for path in photos[:44]],
     }[kind]  # fmt: skip
-    audit = audit_images(X)
+    audit = audit_images(X, backbone="tiny")
     assert audit.loc[[3, 40], "exact_group"].tolist() == [3, 3]
     assert audit["path"].notna().all() == (kind in ("series", "frame"))
 
@@ -289,4 +291,4 @@ def test_images_may_come_in_any_wrapper(kind, photos):
 )
 def test_what_cannot_be_audited_is_refused(change, match, photos):
     with pytest.raises(ValueError, match=match):
-        audit_images(photos, **change)
+        audit_images(photos, **change, backbone="tiny")

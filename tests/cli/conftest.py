@@ -3,6 +3,12 @@ import pytest
 from PIL import Image
 
 
+@pytest.fixture(autouse=True)
+def _bundled_by_default(monkeypatch):
+    """Let commands take the bundled network where none is named: weights of others are not here."""
+    monkeypatch.setattr("sktransfer.backbones.default.DEFAULT_BACKBONE", "tiny")
+
+
 @pytest.fixture
 def folder(digits, tmp_path, monkeypatch):
     """Eight images each of the digits zero and one, in one folder a class, as seen from inside."""

@@ -14,7 +14,9 @@ def data():
 
 def test_masks_as_y_compare_strategies_for_pixels(data, tmp_path):
     y = data.y[:14].astype(np.int64)
-    found = compare_strategies(data.X[:14], y, cv=2, max_epochs=1, scoring=MaskScorer())
+    found = compare_strategies(
+        data.X[:14], y, cv=2, max_epochs=1, scoring=MaskScorer(), backbone="tiny"
+    )
     strategies = ["features", "frozen", "full", "partial", "raw pixels", "scratch"]
     assert sorted(found.results_["strategy"]) == strategies
     assert found.results_["error"].eq("").all()
@@ -27,8 +29,9 @@ def test_masks_as_y_compare_strategies_for_pixels(data, tmp_path):
 def test_unlabeled_pixels_count_in_no_score(data):
     y = np.where(data.y[:12] == 3, 255, data.y[:12])
     found = compare_strategies(
-        data.X[:12], y, cv=2, unlabeled=255, candidates=["features + logistic regression"]
-    )
+        data.X[:12], y, cv=2, unlabeled=255, candidates=["features + logistic regression"],
+        backbone="tiny",
+    )  # fmt: skip
     assert found.best_estimator_.classes_.tolist() == [0, 1, 2]
 
 
@@ -40,7 +43,7 @@ def test_a_comparison_of_paths_of_masks_goes_on_where_it_was_unless_a_mask_chang
     def score():
         found = compare_strategies(
             data.X[:8], paths, cv=2, groups=[0, 0, 0, 1, 1, 0, 1, 1], resume=tmp_path / "kept",
-            candidates=["features + logistic regression"],
+            candidates=["features + logistic regression"], backbone="tiny",
         )  # fmt: skip
         return found.results_["score_mean"][0]
 

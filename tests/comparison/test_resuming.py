@@ -19,7 +19,7 @@ from sktransfer import compare_strategies
 from sktransfer.comparison.resuming import Journal, digest_of_images, identity_of_result, key_of
 from sktransfer.exceptions import CacheError
 
-QUICK = {"layers": [-1], "poolings": ["avg"], "cv": 3, "pixel_size": 8}
+QUICK = {"backbone": "tiny", "layers": [-1], "poolings": ["avg"], "cv": 3, "pixel_size": 8}
 
 
 class Counted(DummyClassifier):
@@ -164,7 +164,7 @@ Engine.run = counted
 X, y = load_digit_images(return_X_y=True)
 comparison = compare_strategies(
     X[:90], y[:90], candidates=["features + SVM", "raw pixels + logistic regression"],
-    layers=[-1], poolings=["avg"], cv=3, pixel_size=8, scoring=slowly, resume="kept",
+    layers=[-1], poolings=["avg"], cv=3, pixel_size=8, scoring=slowly, resume="kept", backbone="tiny", n_jobs=1,
 )
 print(json.dumps([n_images, comparison.fold_scores_.to_dict(orient="list")]))
 """

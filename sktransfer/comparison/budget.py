@@ -1,0 +1,109 @@
+"""The time that a comparison may take, and what its candidates are expected to cost."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sktransfer.comparison.candidates import strategy_of
+from sktransfer.standings import SIMPLE_FIRST
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from sktransfer.comparison.candidates import Candidate
+
+__all__ = ["Budget", "as_minutes", "cheap_first", "expected_fit_seconds"]
+
+# Cost of one image in one epoch of training, in passes of one image through the network as features
+# are computed: the weights are float32 instead of bfloat16, and there is a way back.
+_PASSES = {"partial": 2.0, "adaptation": 4.0, "scratch": 6.0, "full": 6.0}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The seconds that a comparison may take, from now on.
+
+    Parameters
+    ----------
+    limit_s : float or None
+        None sets no limit.
+
+    Raises
+    ------
+    ValueError
+        If the limit is not above zero.
+    """
+
+    limit_s: float | None
+    started: float = field(default_factory=time.time)
+
+    def __post_init__(self) -> None:
+        if self.limit_s is not None and not self.limit_s > 0:
+            raise ValueError(
+                f"time_limit={self.limit_s!r} must be above zero, in seconds. Pass None for no limit."
+            )
+
+    @property
+    def deadline(self) -> float | None:
+        """Moment at which no further fit begins, in seconds as of `time.time`; None without a limit."""
+        return None if self.limit_s is None else self.started + self.limit_s
+
+    def is_over(self) -> bool:
+        """Tell whether the time has run out."""
+        return self.deadline is not None and time.time() > self.deadline
+
+    def leaves(self, seconds: float) -> bool:
+        """Tell whether so many seconds are left."""
+        return self.deadline is None or time.time() + seconds <= self.deadline
+
+
+def cheap_first(candidates: Mapping[str, Candidate]) -> list[str]:
+    """Order the names of candidates by what their strategy costs; of equals, the first."""
+    return sorted(
+        candidates, key=lambda name: SIMPLE_FIRST.index(strategy_of(candidates[name].estimator))
+    )
+
+
+def expected_fit_seconds(estimator: Any, n_images: float, seconds_per_image: float) -> float:
+    """Estimate how long all cores need for one fit of a candidate.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Candidate, with the parameters of its setting.
+    n_images : float
+        Images that it is fitted on.
+    seconds_per_image : float
+        Time of one image in the one pass through the network; 0 if there was none.
+
+    Returns
+    -------
+    float
+        0 for what trains no stage of a network.
+
+    Examples
+    --------
+    >>> from sktransfer import FineTuneClassifier
+    >>> full = FineTuneClassifier("tiny", strategy="full", max_epochs=10)
+    >>> round(expected_fit_seconds(full, 100, 0.01))
+    60
+    """
+    passes = _PASSES.get(strategy_of(estimator), 0.0)
+    epochs = getattr(estimator, "max_epochs", 0)
+    return passes * n_images * seconds_per_image * (epochs if isinstance(epochs, int) else 0)
+
+
+def as_minutes(seconds: float) -> str:
+    """Put a duration in words.
+
+    Examples
+    --------
+    >>> as_minutes(42), as_minutes(600), as_minutes(7900)
+    ('42 s', '10 min', '2.2 h')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

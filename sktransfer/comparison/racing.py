@@ -1,0 +1,81 @@
+"""Which settings are worth another fold: those that can still reach the best."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import stats
+
+from sktransfer.proportions import wilson_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+__all__ = ["can_reach", "fold_blocks"]
+
+_FEWEST_FOLDS = 3  # before a spread means anything
+_CONFIDENCE = 0.95  # of the upper limit
+
+
+def fold_blocks(n_folds: int) -> Iterator[range]:
+    """Divide folds into blocks, after each of which settings may stop.
+
+    Examples
+    --------
+    >>> list(fold_blocks(5)), list(fold_blocks(3))
+    ([range(0, 2), range(2, 3), range(3, 5)], [range(0, 3)])
+    """
+    later = [2, *range(_FEWEST_FOLDS, n_folds, max(2, n_folds // 5))]
+    starts = [0, *(start for start in later if start < n_folds - 1)]
+    for start, stop in zip(starts, [*starts[1:], n_folds], strict=True):
+        yield range(start, stop)
+
+
+def can_reach(
+    scores: NDArray[np.float64],
+    best: NDArray[np.float64],
+    *,
+    n_train: float,
+    n_test: float,
+    of_images: bool = False,
+) -> bool:
+    """Tell whether a setting may be as good as the best, by the folds that are done.
+
+    Parameters
+    ----------
+    scores, best : ndarray of shape (n_done,)
+        Scores of the setting and of the best one on the same folds.
+    n_train, n_test : float
+        Images on which a fold is fitted and scored, on average.
+    of_images : bool, default=False
+        Whether scores are shares of images, which have an interval already after two folds.
+
+    Returns
+    -------
+    bool
+        Whether the upper limit of the corrected interval (see
+        `sktransfer.comparison.significance.corrected_paired_ttest`) of the mean difference reaches zero.
+        One image of a fold, at least, counts as the standard deviation, because a few folds may agree
+        by chance. Two folds decide only if Wilson's intervals of the two shares lie apart.
+
+    Examples
+    --------
+    >>> best = np.array([0.9, 0.95, 0.9])
+    >>> [can_reach(best - less, best, n_train=80, n_test=20) for less in (0.05, 0.5)]
+    [True, False]
+    """
+    difference = scores - best
+    if len(difference) < 2 or np.isnan(difference).any():
+        return True
+    if len(difference) < _FEWEST_FOLDS:
+        n_images = len(difference) * n_test
+        _, highest = wilson_interval(float(scores.mean()) * n_images, n_images)
+        lowest, _ = wilson_interval(float(best.mean()) * n_images, n_images)
+        return not of_images or highest >= lowest
+    deviation = max(float(difference.std(ddof=1)), 1 / n_test)
+    widening = np.sqrt(1 / len(difference) + n_test / n_train)
+    half = stats.t.ppf(_CONFIDENCE, df=len(difference) - 1) * widening * deviation
+    return bool(difference.mean() + half >= 0)

@@ -28,14 +28,17 @@ from sktransfer.cli.output import (
     check_writable,
     print_result,
     say,
+    whole_file,
 )
+from sktransfer.cli.score import score_images, text_of_score
 from sktransfer.cli.sources import load_labelled_images, load_masked_images, load_target
 from sktransfer.exceptions import ComparisonInterrupted
-from sktransfer.readable import readable
+from sktransfer.readable import as_cell, readable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sktransfer.cli.score import Scored
     from sktransfer.cli.sources import Images, Target
     from sktransfer.comparison import StrategyComparison
 
@@ -78,6 +81,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write a page with the table, plots, advice, examples and an audit of the images",
     )  # fmt: skip
     parser.add_argument(
+        "--test", type=Path, metavar="FOLDER|CSV",
+        help="labelled images that take no part, on which the winner is scored in the end",
+    )  # fmt: skip
+    parser.add_argument(
+        "--mistakes", type=Path, metavar="FILE.csv",
+        help="write the images that the winner got wrong while they were held out, surest first",
+    )  # fmt: skip
+    parser.add_argument(
         "--images", type=at_least(2), metavar="N",
         help=f"compare on N images, drawn at random (default: all; {_N_BUNDLED} of the bundled)",
     )  # fmt: skip
@@ -99,6 +110,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Compare, save the winner, load it from the file and let it predict a few images."""
     check_writable("--out", options.out)
+    if options.mistakes is not None:
+        check_writable("--mistakes", options.mistakes)
     if options.report is not None:
         check_writable("--report", options.report)
         check_apart("--report", options.report, [options.out])
@@ -113,7 +126,10 @@ def run(options: argparse.Namespace) -> None:
     n_images = options.images or (_N_BUNDLED if bundled else None)
     images = images_of(options).drawn(n_images, options.seed)
     target = load_target(options.target, labelled=options.score_target)
-    for option, file in (("--out", options.out), ("--report", options.report)):
+    test = None if options.test is None else load_labelled_images(options.test)
+    for option, file in (
+        ("--out", options.out), ("--report", options.report), ("--mistakes", options.mistakes)
+    ):  # fmt: skip
         if file is not None:
             check_apart(option, file, sources_of(options, images, target))
     if not options.quiet:
@@ -125,10 +141,15 @@ def run(options: argparse.Namespace) -> None:
         _show_interrupted(interrupted, options)
         raise
     predictions = _save_and_predict(comparison, images, options.out)
+    if options.mistakes is not None:
+        _write_mistakes(comparison, images if target.y is None else None, options.mistakes)
+    scored = None if test is None else score_images(comparison.best_estimator_, test)
     if options.json:
-        print_result(_as_json(comparison, predictions, options))
+        print_result(_as_json(comparison, predictions, scored, options))
     else:
         print_result(_as_text(comparison, images, options))
+        if scored is not None and test is not None:
+            print_result(f"\n{text_of_score(scored, test)}")
     if options.report is not None:  # after the table, which an error of the page must not lose
         _write_report(comparison, images, target, options)
         if not options.json:
@@ -302,9 +323,20 @@ def _as_text(comparison: StrategyComparison, images: Images, options: argparse.N
     )
 
 
+def _write_mistakes(comparison: StrategyComparison, images: Images | None, out: Path) -> None:
+    """Write the mistakes on held-out images, with their names where these are of the first folder."""
+    mistakes = comparison.mistakes_
+    if images is not None:
+        rows = mistakes["image"].astype(int)
+        mistakes = mistakes.assign(image=[images.names[row] for row in rows])
+    with whole_file(out) as unfinished:
+        mistakes.map(as_cell).to_csv(unfinished, index=False)
+
+
 def _as_json(
     comparison: StrategyComparison,
     predictions: list[dict[str, object]],
+    scored: Scored | None,
     options: argparse.Namespace,
 ) -> str:
     return as_json(
@@ -323,5 +355,7 @@ def _as_json(
             "model": options.out,
             "report": options.report,
             "predictions": predictions,
+            "mistakes": comparison.mistakes_.to_dict(orient="records"),
+            "test": None if scored is None else scored.as_dict(),
         }
     )

@@ -7,7 +7,7 @@ import warnings
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from sktransfer.cli import audit, compare, embed, export, predict, rank, train
+from sktransfer.cli import audit, compare, embed, export, predict, rank, score, train
 from sktransfer.cli.output import say_error
 from sktransfer.exceptions import ImageDecodeError, SkTransferError
 
@@ -21,6 +21,7 @@ _COMMANDS = {
     "rank": rank,
     "train": train,
     "predict": predict,
+    "score": score,
     "export": export,
     "embed": embed,
     "audit": audit,

@@ -1,0 +1,59 @@
+import json
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.dummy import DummyClassifier
+from sklearn.pipeline import make_pipeline
+
+from sktransfer.cli import main
+from sktransfer.raw_pixels import PixelTransformer
+
+
+@pytest.fixture
+def model(folder):
+    """A model that calls everything a zero, surely."""
+    dummy = make_pipeline(
+        PixelTransformer(4), DummyClassifier(strategy="constant", constant="zero")
+    )
+    paths = [str(path) for path in sorted((folder / "digits").glob("*/*.png"))]
+    dummy.fit(np.array(paths, dtype=object), [path.split("/")[-2] for path in paths])
+    joblib.dump(dummy, folder / "m.joblib")
+    return "m.joblib"
+
+
+def test_score_tells_accuracy_interval_classes_confusions_and_mistakes(model, folder, capsys):
+    assert main(["score", model, "digits", "--mistakes", "wrong.csv", "--quiet"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert "Accuracy 0.500 (0.280 to 0.720) on 16 images of 2 classes from digits." in captured.out
+    assert "one         8      0  0.000    0.000-0.324  too few for a verdict" in captured.out
+    assert captured.out.count("zero, 1.00 (label one)") == 5
+    wrong = pd.read_csv("wrong.csv")
+    assert wrong["label"].tolist() == ["one"] * 8
+    assert main(["score", model, "digits", "--json", "--quiet"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["accuracy"], found["matrix"]) == (0.5, [[0, 8], [0, 8]])
+
+
+def test_classes_that_the_model_does_not_know_are_named(model, folder, error_line):
+    (folder / "digits" / "one").rename(folder / "digits" / "eins")
+    assert main(["score", model, "digits", "--quiet"]) == 1
+    assert "have the classes 'eins', which the model does not know; it knows 'one', 'zero'" in (
+        error_line()
+    )
+
+
+def test_compare_scores_its_winner_on_images_that_took_no_part(folder, capsys):
+    words = "compare digits --test digits --mistakes wrong.csv --candidates pixels --cv 2 --quiet"
+    assert main(words.split()) == 0
+    shown = capsys.readouterr().out
+    assert "Accuracy 1.000 (0.806 to 1.000) on 16 images of 2 classes from digits." in shown
+    assert pd.read_csv("wrong.csv").columns.tolist() == [
+        "image",
+        "fold",
+        "label",
+        "predicted",
+        "confidence",
+    ]

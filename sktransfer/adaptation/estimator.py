@@ -285,7 +285,7 @@ class AdaptedClassifier(
         else:
             loaded = load(settings.network, seed)
             preprocessing = input_preprocessing(
-                loaded.preprocessing, self.image_size, self.image_shape
+                loaded.preprocessing, self.image_size, self.image_shape, loaded.spec.patch
             )
             inputs = inputs_of_parts(parts, loaded, preprocessing, settings, seed)
             if self.pixel_norm == "per_domain":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, overload
 
 import torch
 from torch import nn
@@ -19,6 +19,8 @@ from sktransfer.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import pandas as pd
 
 __all__ = [
     "BackboneSpec",
@@ -36,7 +38,17 @@ _MAX_BUILT = 8
 _lock = ForkSafeLock()
 
 
-def list_backbones(pattern: str | None = None) -> list[str]:
+@overload
+def list_backbones(pattern: str | None = None, *, details: Literal[False] = False) -> list[str]: ...
+
+
+@overload
+def list_backbones(pattern: str | None = None, *, details: Literal[True]) -> pd.DataFrame: ...
+
+
+def list_backbones(
+    pattern: str | None = None, *, details: bool = False
+) -> list[str] | pd.DataFrame:
     """List the names that `backbone` can be.
 
     Parameters
@@ -44,11 +56,14 @@ def list_backbones(pattern: str | None = None) -> list[str]:
     pattern : str, optional
         Shell pattern, such as "resnet*". One that starts with "timm:" lists networks of timm, if
         that is installed; they are not listed otherwise.
+    details : bool, default=False
+        Whether to describe each, without a download; a network takes up to a second, so give a pattern.
 
     Returns
     -------
-    list of str
-        Sorted.
+    list of str, or DataFrame
+        Sorted. The table is that of `sktransfer.backbones.catalogue.backbone_details`: family, parameters,
+        input size, width, layers, default weights, published accuracy, licence and size of the download.
 
     Examples
     --------
@@ -58,9 +73,15 @@ def list_backbones(pattern: str | None = None) -> list[str]:
     if pattern is not None and pattern.startswith("timm:"):
         from sktransfer.backbones.timm_models import timm_names
 
-        return timm_names(pattern.removeprefix("timm:"))
-    names = {"tiny", *small_networks.NAMES, *_torchvision_names(), *_registered()}
-    return sorted(name for name in names if fnmatch.fnmatchcase(name, pattern or "*"))
+        found = timm_names(pattern.removeprefix("timm:"))
+    else:
+        names = {"tiny", *small_networks.NAMES, *_torchvision_names(), *_registered()}
+        found = sorted(name for name in names if fnmatch.fnmatchcase(name, pattern or "*"))
+    if not details:
+        return found
+    from sktransfer.backbones.catalogue import backbone_details
+
+    return backbone_details(found)
 
 
 def register_backbone(spec: BackboneSpec, *, replace: bool = False) -> None:

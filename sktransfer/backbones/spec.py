@@ -97,6 +97,11 @@ class BackboneSpec:
         Axes of what the stages put out; "tokens" is (batch, tokens, channels).
     prefix_tokens : int, default=0
         How many tokens at the front stand for no place in the image.
+    class_token : bool, default=False
+        Whether the first of these is the class token, in which a transformer gathers the image.
+    patch : int, default=1
+        Side in pixels of the patches that the network cuts images into, and that sides of images have to
+        be multiples of.
     classifier : str, default="fc"
         Path of the classifier. A file may lack its weights, or have other classes.
     auxiliary : tuple of str, default=()
@@ -129,6 +134,8 @@ class BackboneSpec:
     preprocessing: Preprocessing
     layout: Layout = "nchw"
     prefix_tokens: int = 0
+    class_token: bool = False
+    patch: int = 1
     classifier: str = "fc"
     auxiliary: tuple[str, ...] = ()
     resumable: bool = True

@@ -13,7 +13,7 @@ import importlib
 import math
 import warnings
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -142,6 +142,8 @@ def spec_of_timm_module(
         preprocessing,
         layout=_layout(module, n_axes),
         prefix_tokens=_prefix_tokens(module, runs, taps[-1]) if n_axes == 3 else 0,
+        class_token=n_axes == 3 and _has_class_token(module),
+        patch=_patch(module) if n_axes == 3 else 1,
         classifier=classifier,
         auxiliary=tuple(auxiliary),
         resumable=resumable,
@@ -167,10 +169,43 @@ def _create(name: str, pretrained: bool = False, repository: str | None = None) 
         with warnings.catch_warnings():
             # Names such as "xception" are old but are what people know.
             warnings.filterwarnings("ignore", "Mapping deprecated model name", UserWarning)
-            module: nn.Module = timm.create_model(name, pretrained=pretrained)
+            module: nn.Module = timm.create_model(name, pretrained=pretrained, **_sizes(name))
     except OSError as exc:  # huggingface_hub's errors for all that can happen on the way
+        if getattr(getattr(exc, "response", None), "status_code", None) in (401, 403):
+            raise _needs_login(name, repository) from exc
         raise _without_network(name) from exc
     return module
+
+
+def _needs_login(name: str, repository: str | None) -> WeightsNotFoundError:
+    """Say where to ask for weights that are not given to everybody, and what is."""
+    kin = next((other for part, other in _OPEN.items() if part in name), "vit_small_patch14_dinov2")
+    page = f"https://huggingface.co/{repository}" if repository else "the page of the weights"
+    return WeightsNotFoundError(
+        f"the weights of {PREFIX}{name} are given only to who has accepted their licence. Accept it on {page}, "
+        "make an access token there, and set the environment variable HF_TOKEN to it; or take "
+        f"backbone={PREFIX + kin!r}, which is of the same kind and open."
+    )
+
+
+# Open networks of the kind of those that need a login.
+_OPEN = {
+    "convnext": "convnext_tiny.fb_in22k",
+    "vit_large": "vit_large_patch14_dinov2",
+    "vit_base": "vit_base_patch14_dinov2",
+}
+
+
+@lru_cache(maxsize=64)
+def _has_switch(architecture: str) -> bool:
+    module = build_without_values(partial(_timm().create_model, architecture))
+    of_tokens = hasattr(module, "cls_token") or hasattr(module, "pos_embed")
+    return of_tokens and getattr(module, "dynamic_img_size", None) is False
+
+
+def _sizes(name: str) -> dict[str, bool]:
+    """Let a transformer resample its position embeddings for images of another size, where timm can."""
+    return {"dynamic_img_size": True} if _has_switch(name.partition(".")[0]) else {}
 
 
 def _without_network(name: str) -> WeightsNotFoundError:
@@ -256,6 +291,18 @@ def _prefix_tokens(module: nn.Module, runs: Sequence[Run], tap: str) -> int:
     n_tokens = next(run.shape[1] for run in runs if run.path == tap)
     stated = getattr(module, "num_prefix_tokens", None)
     return n_tokens - math.isqrt(n_tokens) ** 2 if stated is None else int(stated)
+
+
+def _has_class_token(module: nn.Module) -> bool:
+    """Tell whether the first token of a network of timm is its class token."""
+    return isinstance(getattr(module, "cls_token", None), torch.Tensor)
+
+
+def _patch(module: nn.Module) -> int:
+    """Return the side of a patch, where images of other sizes are possible at all; otherwise 1."""
+    size = getattr(getattr(module, "patch_embed", None), "patch_size", 1)
+    side = max(size) if isinstance(size, tuple) else size
+    return int(side) if getattr(module, "dynamic_img_size", False) else 1
 
 
 def _paths(classifier: str | Sequence[str] | None) -> list[str]:

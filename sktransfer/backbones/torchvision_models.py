@@ -100,6 +100,7 @@ def _describe(
         preprocessing,
         layout=family.layout,
         prefix_tokens=family.prefix_tokens,
+        class_token=family.prefix_tokens > 0,
         classifier=family.classifier,
         auxiliary=family.auxiliary,
     )

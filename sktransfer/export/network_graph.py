@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from sktransfer.exceptions import ExportError
 from sktransfer.export.extras import imported
 from sktransfer.features.folding import fold_batchnorms
-from sktransfer.features.pooling import pool_map
-from sktransfer.features.taps import Tapped, as_map
+from sktransfer.features.taps import Tapped, pool_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -70,7 +69,7 @@ class PooledNetwork(nn.Module):
         def tap(slots: list[Slot]) -> Callable[[nn.Module, Any, Tensor], None]:
             def hook(_: nn.Module, __: Any, output: Tensor) -> None:
                 for slot in slots:
-                    pooled[slot] = pool_map(as_map(output, self.spec), slot.pooling).float()
+                    pooled[slot] = pool_output(output, self.spec, slot.pooling).float()
 
             return hook
 

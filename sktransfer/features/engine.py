@@ -118,6 +118,9 @@ class Engine:
         return without_tf32() if exact else nullcontext()
 
 
+_TRIAL_PATCHES = 16  # in each direction, of the images by which a transformer is tried
+
+
 def prepare(
     loaded: LoadedBackbone, device: torch.device, precision: str, slots: tuple[Slot, ...]
 ) -> Engine:
@@ -176,7 +179,11 @@ def _prepared(
     slots: tuple[Slot, ...],
     architecture: str,
 ) -> Engine:
-    spec, images = loaded.spec, _trial_images(loaded.spec.preprocessing.crop)
+    spec = loaded.spec
+    side = spec.preprocessing.crop
+    if spec.patch > 1:  # takes images of other sizes too, which may cost much less
+        side = min(side, _TRIAL_PATCHES * spec.patch)
+    images = _trial_images(side)
     plain = fold_batchnorms(
         loaded.module, lambda module: Tapped(module, slots, spec)(images), [s.module for s in slots]
     )

@@ -17,7 +17,7 @@ from torchvision.ops import StochasticDepth
 
 from sktransfer.features.graph_tracing import tapped_graph
 from sktransfer.features.pooling import pool_map
-from sktransfer.features.taps import as_map
+from sktransfer.features.taps import pool_output
 from sktransfer.torch_internals import convolve, packed
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class _Pool(nn.Module):
         self.how, self.spec = how, spec
 
     def forward(self, output: Tensor) -> Tensor:
-        return pool_map(as_map(output, self.spec), self.how).float()
+        return pool_output(output, self.spec, self.how).float()
 
 
 def _pooled_graph(module: nn.Module, slots: Sequence[Slot], spec: BackboneSpec) -> fx.GraphModule:

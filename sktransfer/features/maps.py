@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -94,7 +93,7 @@ def layer_maps(features: DeepFeatureTransformer, X: object) -> LayerMaps:
     )
     shapes = map_shapes(loaded, plan.layers, side)
     maps = {
-        slot.layer: found.features[:, run].reshape(-1, *_as_square(shapes[slot.layer]))
+        slot.layer: found.features[:, run].reshape(-1, *shapes[slot.layer])
         for slot, run in slot_columns(slots).items()
     }
     return LayerMaps(plan, maps, pixels_seen(images, plan.preprocessing))
@@ -114,10 +113,3 @@ def pixels_seen(images: ImageSequence, preprocessing: Preprocessing) -> NDArray[
         for row in range(len(images))
     )
     return np.stack(list(seen))
-
-
-def _as_square(shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Give the tokens of a transformer, a column of cells, back their two directions."""
-    channels, height, width = shape
-    side = math.isqrt(height)
-    return (channels, side, side) if width == 1 and side * side == height else shape

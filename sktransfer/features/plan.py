@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
+
+from sktransfer.exceptions import ImageWarning
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -132,7 +135,10 @@ def plan_features(
 
 
 def input_preprocessing(
-    preprocessing: Preprocessing, image_size: int | None, image_shape: ImageShape
+    preprocessing: Preprocessing,
+    image_size: int | None,
+    image_shape: ImageShape,
+    patch: int = 1,
 ) -> Preprocessing:
     """Adapt what belongs to the weights to the size and the kind of images that a user asks for.
 
@@ -141,12 +147,28 @@ def input_preprocessing(
     preprocessing : Preprocessing
         Of the weights.
     image_size : int or None
-        Side of the network's input in pixels; None leaves it.
+        Side of the network's input in pixels; None leaves it. A network of patches takes the nearest
+        multiple of a patch.
     image_shape : tuple of int, "row" or None
         A row of numbers has no proportions to keep, so it is squashed.
+    patch : int, default=1
+        Side in pixels of the network's patches.
+
+    Warns
+    -----
+    ImageWarning
+        If the size is no multiple of a patch.
     """
     if image_size is not None:
-        preprocessing = preprocessing.with_size(int(image_size))
+        size = max(1, round(image_size / patch)) * patch
+        if size != image_size:
+            warnings.warn(
+                f"image_size={image_size} is no multiple of the {patch} pixels of the network's patches; "
+                f"{size} is used.",
+                ImageWarning,
+                stacklevel=2,
+            )
+        preprocessing = preprocessing.with_size(size)
     if isinstance(image_shape, str):
         preprocessing = replace(preprocessing, fit="squash", resize=preprocessing.crop)
     return preprocessing

@@ -18,10 +18,21 @@ from sktransfer.exceptions import UnknownPoolingError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["POOLINGS", "WHOLE_MAP", "Pooling", "check_pooling", "pool_map", "pooled_width"]
+__all__ = [
+    "POOLINGS",
+    "WHOLE_MAP",
+    "WHOLE_STATE",
+    "Pooling",
+    "check_pooling",
+    "pool_map",
+    "pooled_width",
+]
 
 WHOLE_MAP: Final = "flatten"
 """Name of the pooling that loses nothing: every cell, channel by channel."""
+
+WHOLE_STATE: Final = "state"
+"""Name of what is no pooling for users: all that the next stage needs, tokens of no place included."""
 
 _GEM_EXPONENT = 3
 _GEM_FLOOR = 1e-6
@@ -48,6 +59,9 @@ class Pooling:
         Maps weights (batch, number of columns) and a map (batch, channels, height, width) to what
         each cell adds to the weighted sum of the columns, (batch, height, width). None if the
         columns are no sums over cells.
+    of_token : bool, default=False
+        Whether it reads the class token of a transformer, in the place of a map of one cell, and not
+        the cells.
     joins : tuple of Pooling, default=()
         Simple poolings whose columns it puts side by side.
     """
@@ -58,6 +72,7 @@ class Pooling:
     keeps_cells: bool = False
     stored: Literal["every stage", "last stages", "if asked for"] = "if asked for"
     share: Callable[[Tensor, Tensor], Tensor] | None = None
+    of_token: bool = False
     joins: tuple[Pooling, ...] = ()
 
     @property
@@ -81,7 +96,8 @@ def pool_map(feature_map: Tensor, how: str = "avg") -> Tensor:
     how : {"avg", "max", "avgmax", "gem", "flatten"}, default="avg"
         "max" suits a pattern that fills a small part of the image, "avg" one that fills most of
         it. "gem" is the generalised mean, exponent 3 [1]_. "avgmax" puts both side by side and so
-        doubles the width. "flatten" keeps every cell, channel by channel.
+        doubles the width. "flatten" keeps every cell, channel by channel. "token" and "tokenavg" read
+        the class token of a transformer, which no map holds, see `sktransfer.features.taps.pool_output`.
 
     Returns
     -------
@@ -92,7 +108,7 @@ def pool_map(feature_map: Tensor, how: str = "avg") -> Tensor:
     Raises
     ------
     ValueError
-        If the map is not four-dimensional.
+        If the map is not four-dimensional, or `how` reads a class token.
     UnknownPoolingError
         If `how` is unknown.
 
@@ -114,6 +130,10 @@ def pool_map(feature_map: Tensor, how: str = "avg") -> Tensor:
             "(batch, channels, height, width)."
         )
     check_pooling(how)
+    if any(POOLINGS[part].of_token for part in POOLINGS[how].parts):
+        raise ValueError(
+            f"how={how!r} reads a class token, and a map holds cells. Choose another pooling."
+        )
     return POOLINGS[how].reduce(feature_map)
 
 
@@ -171,6 +191,10 @@ def _every_cell(feature_map: Tensor) -> Tensor:
     return feature_map.flatten(1).clone(memory_format=torch.contiguous_format)
 
 
+def _only_cell(feature_map: Tensor) -> Tensor:
+    return feature_map[:, :, 0, 0].clone()
+
+
 def _share_average(weights: Tensor, feature_map: Tensor) -> Tensor:
     n_cells = feature_map.shape[2] * feature_map.shape[3]
     return torch.einsum("nc,nchw->nhw", weights, feature_map) / n_cells
@@ -198,6 +222,7 @@ def _side_by_side(name: str, *joins: Pooling) -> Pooling:
 _AVERAGE = Pooling("avg", _average, stored="every stage", share=_share_average)
 _MAXIMUM = Pooling("max", _maximum, stored="every stage", share=_share_maximum)
 _MEAN = Pooling("gem", _generalised_mean, stored="last stages")
+_TOKEN = Pooling("token", _only_cell, stored="every stage", of_token=True)
 _CELLS = Pooling(WHOLE_MAP, _every_cell, keeps_cells=True, share=_share_cells)
 
 POOLINGS: Final[dict[str, Pooling]] = {
@@ -208,6 +233,8 @@ POOLINGS: Final[dict[str, Pooling]] = {
         _side_by_side("avgmax", _AVERAGE, _MAXIMUM),
         _MEAN,
         _CELLS,
+        _TOKEN,
+        _side_by_side("tokenavg", _TOKEN, _AVERAGE),
     )
 }
 """All poolings by their names, in the order in which messages list them."""

@@ -57,8 +57,9 @@ class DeepFeatureTransformer(
         last stage, or dotted paths of the network's modules. None is the last stage.
     pooling : str or sequence of str, default="avg"
         Name of a way to make one vector of a layer's map, such as "avg", "max", "avgmax" (both
-        side by side) or "flatten" (every cell); :func:`~sktransfer.features.pool_map` lists them
-        all. A list has one for each layer.
+        side by side), "flatten" (every cell), or, of a vision transformer, "token" (its class token) and
+        "tokenavg" (that beside the average of its patches, as DINOv2 is probed [1]_);
+        :func:`~sktransfer.features.pool_map` lists them all. A list has one for each layer.
     device : str or torch.device, default="auto"
         "auto" is the first of CUDA, MPS and CPU that is there. "auto" and "cuda" use every GPU that
         is visible, one replica of the network on each; "cuda:0" uses one.
@@ -109,6 +110,10 @@ class DeepFeatureTransformer(
         If the device is not there.
     ImageError, ImageDecodeError
         If `X`, or an image in it, cannot be used.
+
+    References
+    ----------
+    .. [1] Oquab et al., "DINOv2: learning robust visual features without supervision", TMLR 2024.
 
     Examples
     --------
@@ -270,7 +275,9 @@ class DeepFeatureTransformer(
         return load_backbone(self.backbone, self.weights, random_state=self.random_state)
 
     def _plan(self, loaded: LoadedBackbone) -> FeaturePlan:
-        preprocessing = input_preprocessing(loaded.preprocessing, self.image_size, self.image_shape)
+        preprocessing = input_preprocessing(
+            loaded.preprocessing, self.image_size, self.image_shape, loaded.spec.patch
+        )
         slots = resolve_slots(loaded, self.layers, self.pooling, preprocessing.crop)
         return plan_features(loaded, preprocessing, self._engines(loaded, slots)[0], slots)
 

@@ -277,7 +277,7 @@ class FineTunedEstimator(
         seed = draw_seed(self.random_state)
         loaded = self._trained.loaded if again else load(settings.network, seed)
         origin = self._origin if again else Origin.of(settings.network, loaded)
-        preprocessing = origin.input_of(settings.network)
+        preprocessing = origin.input_of(settings.network, loaded.spec.patch)
         if again:
             origin.check(settings.network, loaded, self._trained.widths[0])
         settings = faithful_settings(settings, loaded)

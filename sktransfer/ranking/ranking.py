@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import softmax
 from sklearn.base import clone
 
+from sktransfer.backbones.catalogue import licence_of
 from sktransfer.backbones.registry import get_backbone
 from sktransfer.backbones.spec import Stage
 from sktransfer.exceptions import NoClassifierError, WeightsMismatchError
@@ -115,8 +116,8 @@ cache
         Columns ``backbone``; ``score``, comparable within one table; ``seconds`` for features and
         score together (features already in the store count as free) and ``score_seconds`` for the
         score alone; ``width``, the number of features; ``parameters`` and ``weights_bytes`` of the
-        network without its classifier, of all stages, as float32 in memory; ``weights``,
-        ``layers`` and ``pooling``, as resolved.
+        network without its classifier, of all stages, as float32 in memory; ``weights``;
+        ``licence`` of the default weights, "" where none is known; ``layers`` and ``pooling``, as resolved.
 
     Raises
     ------
@@ -217,6 +218,7 @@ def _ranked(
         "parameters": sum(p.numel() for k, p in module.named_parameters() if not spec.is_head(k)),
         "weights_bytes": sum(value.nbytes for value in body.values()),
         "weights": plan.weights,
+        "licence": licence_of(plan.backbone) if isinstance(features.backbone, str) else "",
         "layers": ", ".join(plan.layers),
         "pooling": ", ".join(dict.fromkeys(slot.pooling for slot in plan.slots)),
     }

@@ -11,15 +11,14 @@ References
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from sktransfer.features.maps import pixels_seen
-from sktransfer.features.pooling import pool_map
-from sktransfer.features.taps import as_map, run_tapped
+from sktransfer.features.pooling import POOLINGS
+from sktransfer.features.taps import as_state, cells_of, pool_state, run_tapped
 from sktransfer.forks import one_thread_in_children
 from sktransfer.images import as_image_sequence
 from sktransfer.saliency.decisions import classes_of, target_columns
@@ -60,6 +59,11 @@ def gradient_maps(estimator: Any, X: Any, target: Any) -> SaliencyMaps:
     """
     one_thread_in_children()
     network = tuned_network(estimator)
+    if POOLINGS[network.pooling].of_token:
+        raise ValueError(
+            f"pooling={network.pooling!r} reads no cell of the last map, so that Grad-CAM has nothing to show. "
+            "Fit with pooling='tokenavg' or 'avg'."
+        )
     images = as_image_sequence(X, image_shape=estimator.image_shape)
     pixels = pixels_seen(images, network.preprocessing)
     was_training = network.training
@@ -67,7 +71,7 @@ def gradient_maps(estimator: Any, X: Any, target: Any) -> SaliencyMaps:
     try:
         feature_map = _last_map(network, pixels, estimator.batch_size).requires_grad_()
         with torch.enable_grad():
-            features = pool_map(feature_map, network.pooling)
+            features = pool_state(feature_map, network.spec, network.pooling)
             scores = _for_each_class(network.head(network.standardize(features)), estimator)
             values = scores.detach().cpu().double().numpy()
             columns = target_columns(target, classes_of(estimator), values)
@@ -75,9 +79,12 @@ def gradient_maps(estimator: Any, X: Any, target: Any) -> SaliencyMaps:
             (gradient,) = torch.autograd.grad(chosen.sum(), feature_map)
     finally:
         network.train(was_training)
+    feature_map, gradient = (
+        cells_of(of_state, network.spec) for of_state in (feature_map, gradient)
+    )
     weights = gradient.mean((2, 3), keepdim=True)  # (images, channels, 1, 1), equation 1
     cells = (weights * feature_map).sum(1).relu()  # (images, height, width), equation 2
-    shown = _as_square(cells.detach().cpu().double().numpy())
+    shown = cells.detach().cpu().double().numpy()
     classes = classes_of(estimator)
     return SaliencyMaps(
         maps=spread_cells(shown, pixels.shape[1], pixels.shape[2]),
@@ -94,7 +101,7 @@ def _last_map(network: Any, pixels: NDArray[np.uint8], batch_size: int) -> Tenso
     found: list[Tensor] = []
 
     def take(output: Tensor) -> None:
-        found.append(as_map(output, network.spec).float().clone())
+        found.append(as_state(output, network.spec).float().clone())
 
     device = next(network.parameters()).device
     taps = {network.spec.stages[-1].modules[-1]: take}
@@ -111,10 +118,3 @@ def _for_each_class(scores: Tensor, estimator: object) -> Tensor:
     if classes is not None and scores.shape[1] == 1 and len(classes) == 2:
         return torch.cat([-scores, scores], 1)
     return scores
-
-
-def _as_square(cells: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the tokens of a transformer, a column of cells, back their two directions."""
-    n_images, height, width = cells.shape
-    side = math.isqrt(height)
-    return cells.reshape(n_images, side, side) if width == 1 and side * side == height else cells

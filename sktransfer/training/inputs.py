@@ -12,6 +12,7 @@ import torch
 from sktransfer.features.engine import prepare
 from sktransfer.features.extraction import extract
 from sktransfer.features.plan import Slot, plan_features
+from sktransfer.features.pooling import WHOLE_STATE
 from sktransfer.features.store import open_store
 from sktransfer.features.taps import map_shapes
 from sktransfer.images import as_image_sequence
@@ -189,8 +190,11 @@ class _Trunk:
             return found.features, found.failed
         run = self.settings.run
         stage = self.loaded.spec.stages[self.first - 1]
+        spec = self.loaded.spec
         shape = map_shapes(self.loaded, [stage.name], self.preprocessing.crop)[stage.name]
-        slots = (Slot(stage.name, "flatten", stage.modules[-1], math.prod(shape)),)
+        if spec.layout == "tokens":
+            shape = (shape[0], shape[1] * shape[2] + spec.prefix_tokens, 1)
+        slots = (Slot(stage.name, WHOLE_STATE, stage.modules[-1], math.prod(shape)),)
         out = allocate((len(images), math.prod(shape)), np.float32)
         too_large = run.cache == "memory" and out.nbytes > _STORED_AT_MOST
         cache = None if not use_store or too_large else run.cache

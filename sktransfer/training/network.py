@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from sktransfer.features.pooling import pool_map
-from sktransfer.features.taps import as_map, run_tapped
+from sktransfer.features.taps import as_state, pool_state, run_tapped
 from sktransfer.training.freezing import freeze, set_modes
 from sktransfer.training.heads import Standardizer
 
@@ -120,18 +119,18 @@ class TransferNetwork(nn.Module):
         found: list[Tensor] = []
         taps = {self.spec.stages[-1].modules[-1]: found.append}
         run_tapped(self.backbone, images, taps)
-        return as_map(found[0], self.spec)
+        return as_state(found[0], self.spec)
 
     def map_of_map(self, feature_map: Tensor) -> Tensor:
         """Run what is left of the backbone after the map of the last frozen stage."""
         tail = self.spec.sequence(self.backbone, start=self.resumes_at)
         output: Tensor = tail(_from_map(feature_map, self.spec))
-        return as_map(output, self.spec)
+        return as_state(output, self.spec)
 
     def pooled(self, feature_map: Tensor) -> Tensor:
         """Pool the last map to features (batch, features), float32."""
         with torch.autocast(feature_map.device.type, enabled=False):
-            return pool_map(feature_map.float(), self.pooling)
+            return pool_state(feature_map.float(), self.spec, self.pooling)
 
     def normalized(self, pixels: Tensor) -> Tensor:
         """Normalise pixels (batch, height, width, 3), uint8, as the weights were trained."""
@@ -151,14 +150,13 @@ class TransferNetwork(nn.Module):
 def can_resume(spec: BackboneSpec) -> bool:
     """Tell whether the map of a stage is all that the later stages need.
 
-    A network that does more than running its stages one after another, or whose tokens do not all
-    stand for a place in the image, has to run from the pixels.
+    A network that does more than running its stages one after another has to run from the pixels.
     """
-    return spec.resumable and spec.prefix_tokens == 0
+    return spec.resumable
 
 
 def _from_map(feature_map: Tensor, spec: BackboneSpec) -> Tensor:
-    """Undo `as_map`: give a stored map the axes that the next stage expects."""
+    """Undo `as_state`: give a stored map the axes that the next stage expects."""
     if spec.layout == "tokens":
         return feature_map[..., 0].mT.contiguous()  # (batch, tokens, channels)
     if spec.layout == "nhwc":

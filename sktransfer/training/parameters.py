@@ -136,7 +136,7 @@ class TrainingParameters(LoopParameters):
 
     Parameters
     ----------
-    pooling : {"avg", "max", "avgmax", "gem", "flatten"}, default="avg"
+    pooling : {"avg", "max", "avgmax", "gem", "flatten", "token", "tokenavg"}, default="avg"
         Pooling of the last map to a vector.
     """
 

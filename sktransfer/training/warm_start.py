@@ -52,9 +52,11 @@ class Origin:
     def __getstate__(self) -> dict[str, object]:
         return {"parameters": self.parameters, "preprocessing": self.preprocessing}
 
-    def input_of(self, settings: NetworkSettings) -> Preprocessing:
+    def input_of(self, settings: NetworkSettings, patch: int) -> Preprocessing:
         """Return the preprocessing of an image by the parameters as they are now."""
-        return input_preprocessing(self.preprocessing, settings.image_size, settings.image_shape)
+        return input_preprocessing(
+            self.preprocessing, settings.image_size, settings.image_shape, patch
+        )
 
     def check(self, settings: NetworkSettings, loaded: LoadedBackbone, n_features: int) -> None:
         """See that the network can go on with the parameters as they are now.
@@ -87,7 +89,7 @@ class Origin:
                     f"{name}={_short(before)}, and "
                     "this fit goes on with that network. Set it back, or fit a clone."
                 )
-        width = feature_width(loaded, settings.pooling, self.input_of(settings))
+        width = feature_width(loaded, settings.pooling, self.input_of(settings, loaded.spec.patch))
         if width != n_features:
             raise ValueError(
                 f"image_size={settings.image_size!r} gives {width} features and the head takes "

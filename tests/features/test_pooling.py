@@ -124,7 +124,7 @@ def test_a_pooling_may_make_several_columns_of_a_channel(monkeypatch, cache, dig
 
 
 def test_a_new_pooling_is_listed_and_suggested(std):
-    with pytest.raises(UnknownPoolingError, match=r"'flatten', 'std', or .*Nearest: 'std'\."):
+    with pytest.raises(UnknownPoolingError, match=r"'tokenavg', 'std', or .*Nearest: 'std'\."):
         pool_map(torch.ones(1, 1, 2, 2), "sdt")
 
 

@@ -132,10 +132,11 @@ def test_tokens_and_channels_last_maps_are_turned():
         load_backbone(name, "random", random_state=0).spec for name in ("vit_b_32", "swin_t")
     )
     tokens = torch.randn(2, 50, 8)
-    assert as_map(tokens, vit).shape == (2, 8, 49, 1)
+    assert as_map(tokens, vit).shape == (2, 8, 7, 7)
     torch.testing.assert_close(
         as_map(tokens, vit)[:, :, 0, 0], tokens[:, 1]
     )  # without the class token
+    torch.testing.assert_close(as_map(tokens, vit)[:, :, 2, 3], tokens[:, 1 + 2 * 7 + 3])
     nhwc = torch.randn(2, 7, 5, 8)
     torch.testing.assert_close(as_map(nhwc, swin)[:, :, 3, 4], nhwc[:, 3, 4])
 

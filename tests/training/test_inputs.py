@@ -1,5 +1,7 @@
 """The inputs of a training: which place of the network they enter at, and what is stored of an image."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -44,7 +46,8 @@ def test_inputs_enter_where_training_begins_unless_each_epoch_has_other_images(
 
 
 def test_a_network_that_cannot_go_on_from_a_map_gets_pixels_and_says_so():
-    kind, reason = choose_inputs(get_backbone("vit_b_16"), 3, augments=False, n_views=None)
+    spec = replace(get_backbone("vit_b_16"), resumable=False)
+    kind, reason = choose_inputs(spec, 3, augments=False, n_views=None)
     assert kind == "pixels"
     assert reason.startswith("vit_b_16 cannot go on from a stored map")
 

@@ -35,9 +35,10 @@ def test_a_network_that_cannot_go_on_from_a_map_runs_from_the_pixels(digits):
     assert not tuned.layer4[0].conv1.weight.equal(pretrained.layer4[0].conv1.weight)
 
 
-def test_tokens_that_stand_for_no_place_cannot_be_left_out():
+def test_tokens_that_stand_for_no_place_are_stored_with_the_others():
     assert can_resume(get_backbone("resnet18"))
-    assert not can_resume(get_backbone("vit_b_16"))
+    assert can_resume(get_backbone("vit_b_16"))
+    assert not can_resume(replace(get_backbone("vit_b_16"), resumable=False))
 
 
 def test_a_vision_transformer_trains_its_last_stage(digits):

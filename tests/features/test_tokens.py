@@ -1,0 +1,104 @@
+"""Class tokens of transformers: pooled as their own probes do, stored, and trained on."""
+
+import numpy as np
+import pytest
+import torch
+
+from sktransfer import DeepFeatureTransformer, FineTuneClassifier
+from sktransfer.backbones import list_backbones, load_backbone
+from sktransfer.exceptions import ImageWarning, UnknownPoolingError
+from sktransfer.features.maps import pixels_seen
+from sktransfer.images import as_image_sequence
+from sktransfer.saliency import saliency_maps
+from sktransfer.training import inputs
+
+timm = pytest.importorskip("timm")
+
+X = np.random.default_rng(0).integers(0, 256, (6, 70, 80, 3), dtype=np.uint8)
+OPTIONS = {"weights": "random", "random_state": 0, "precision": "float32"}
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("vit_tiny_patch16_224", None),
+        ("vit_tiny_patch16_224", 96),  # position embeddings are resampled
+        ("vit_small_patch14_reg4_dinov2", 112),  # built for 518, with registers
+        ("vit_small_patch16_dinov3", 64),
+    ],
+)
+def test_token_is_what_timms_own_head_reads(name, size):
+    features = DeepFeatureTransformer(
+        f"timm:{name}", pooling="token", image_size=size, cache=None, **OPTIONS
+    ).fit(X)
+    loaded = load_backbone(f"timm:{name}", "random", random_state=0)
+    reference = timm.create_model(
+        name, num_classes=0, global_pool="token", dynamic_img_size=True
+    ).eval()
+    reference.load_state_dict(loaded.module.state_dict(), strict=False)
+    pixels = pixels_seen(as_image_sequence(X), features.plan_.preprocessing)
+    with torch.no_grad():
+        batch = features.plan_.preprocessing.normalize(torch.from_numpy(pixels))
+        expected = reference.forward_head(reference.forward_features(batch), pre_logits=True)
+    np.testing.assert_allclose(features.transform(X), expected.numpy(), atol=1e-5)
+    assert features.get_feature_names_out()[0].endswith("_token_0")
+
+
+def test_token_average_and_maximum_come_from_one_pass(batches_run):
+    network = {"backbone": "timm:vit_tiny_patch16_224", "image_size": 64, **OPTIONS}
+    both = DeepFeatureTransformer(pooling="tokenavg", **network).fit_transform(X)
+    n_run = len(batches_run)
+    token, average, _ = (
+        DeepFeatureTransformer(pooling=how, **network).fit_transform(X)
+        for how in ("token", "avg", "max")
+    )
+    assert len(batches_run) == n_run
+    np.testing.assert_array_equal(both, np.hstack([token, average]))
+
+
+def test_a_network_without_a_token_names_the_poolings_that_it_has():
+    with pytest.raises(UnknownPoolingError, match="tiny has no class token"):
+        DeepFeatureTransformer("tiny", pooling="token").fit(X)
+    with pytest.raises(UnknownPoolingError, match="tiny has no class token"):
+        FineTuneClassifier("tiny", pooling="tokenavg").fit(X, [0, 1] * 3)
+
+
+def test_a_size_between_patches_is_rounded_with_a_warning():
+    features = DeepFeatureTransformer("timm:vit_tiny_patch16_224", image_size=70, **OPTIONS)
+    with pytest.warns(ImageWarning, match="image_size=70 is no multiple of the 16 pixels"):
+        features.fit(X)
+    assert features.plan_.preprocessing.crop == 64
+
+
+@pytest.mark.parametrize("pooling", ["token", "tokenavg", "avg"])
+def test_frozen_stages_of_a_transformer_run_once_and_change_nothing(pooling, monkeypatch):
+    def fit():
+        tuned = FineTuneClassifier(
+            "timm:vit_tiny_patch16_224", image_size=64, pooling=pooling, max_epochs=1, **OPTIONS
+        )
+        return tuned.fit(X, [0, 1] * 3)
+
+    once = fit()
+    assert once.trunk_ == "maps"
+    monkeypatch.setattr(inputs, "can_resume", lambda _: False)
+    each_time = fit()
+    assert each_time.trunk_ == "pixels"
+    np.testing.assert_allclose(once.predict_proba(X), each_time.predict_proba(X), atol=1e-3)
+    if pooling == "token":
+        with pytest.raises(ValueError, match="reads no cell of the last map"):
+            saliency_maps(once, X)
+    else:
+        assert saliency_maps(once, X).layer_maps["norm"].shape == (6, 4, 4)
+
+
+def test_details_tell_what_to_choose_by():
+    table = list_backbones("vit_b_16", details=True)
+    row = table.iloc[0]
+    assert (row["family"], row["input_size"], row["width"]) == ("vit", 224, 768)
+    assert row["class_token"]
+    assert row["parameters"] == 86_567_656
+    assert row["download_mb"] == pytest.approx(346, abs=1)
+    assert row["top1"] == pytest.approx(81.072)
+    assert "BSD" in row["licence"]
+    licence = list_backbones("timm:vit_tiny_patch16_22*", details=True)["licence"]
+    assert licence.tolist() == ["apache-2.0"]

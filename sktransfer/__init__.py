@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         find_regions,
     )
     from sktransfer.unlabelled import (
+        DistilledFeatureTransformer,
         LabeledFold,
         NeighborSelfTrainingClassifier,
         NeighborSmoother,
@@ -61,6 +62,7 @@ __all__ = [  # noqa: RUF022 - sorted as `sorted` does
     "DANNClassifier",
     "DeepCORALClassifier",
     "DeepFeatureTransformer",
+    "DistilledFeatureTransformer",
     "DomainsDisplay",
     "EmbeddingDisplay",
     "ExportReport",
@@ -105,6 +107,7 @@ _HOMES = {
     "DANNClassifier": "sktransfer.adaptation",
     "DeepCORALClassifier": "sktransfer.adaptation",
     "DeepFeatureTransformer": "sktransfer.features",
+    "DistilledFeatureTransformer": "sktransfer.unlabelled",
     "DomainsDisplay": "sktransfer.plotting",
     "EmbeddingDisplay": "sktransfer.plotting",
     "ExportReport": "sktransfer.export",

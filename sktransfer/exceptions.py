@@ -17,6 +17,7 @@
         │   ├── NoClassifierError                a classifier is asked for, and they hold none
         │   ├── WeightsMismatchError             they belong to another network, or have changed
         │   └── WeightsNotFoundError (FileNotFoundError)   they are neither here nor downloadable
+        ├── WorseTeacherError (ValueError)       a network would learn from one that is no better
         └── TrainingError (RuntimeError)         training cannot go on
     KeyboardInterrupt
     └── ComparisonInterrupted                    a comparison was stopped, and holds what it had found
@@ -26,6 +27,7 @@
         ├── CacheWarning                         a store cannot keep what was computed
         ├── DeviceWarning                        a computation runs otherwise than asked
         ├── WeightsWarning                       another network is used than would be best
+        ├── TeacherWarning                       nothing tells whether a teacher is the better network
         └── TrainingWarning                      training ended otherwise than asked
 
 Every error also inherits the builtin that scikit-learn's users would catch.
@@ -111,6 +113,10 @@ class WeightsNotFoundError(WeightsError, FileNotFoundError):
     """Weights are neither on this machine nor downloadable."""
 
 
+class WorseTeacherError(SkTransferError, ValueError):
+    """The network to learn from is no better than the one that would learn."""
+
+
 class TrainingError(SkTransferError, RuntimeError):
     """Training cannot go on, for example because the loss became NaN."""
 
@@ -147,6 +153,10 @@ class DeviceWarning(SkTransferWarning):
 
 class WeightsWarning(SkTransferWarning):
     """The weights that a default stands for cannot be had, and another network is used."""
+
+
+class TeacherWarning(SkTransferWarning):
+    """Nothing tells whether the network to learn from is the better one."""
 
 
 class TrainingWarning(SkTransferWarning):

@@ -16,6 +16,7 @@ from sktransfer import (
     DANNClassifier,
     DeepCORALClassifier,
     DeepFeatureTransformer,
+    DistilledFeatureTransformer,
     FineTuneClassifier,
     FineTuneRegressor,
     MMDClassifier,
@@ -30,6 +31,13 @@ class OnItsOwnSource:
 
     def fit(self, X, y, sample_domain=None, X_target=None):
         return super().fit(X, y, sample_domain, X if X_target is None else X_target)
+
+
+class Distilled(DistilledFeatureTransformer):
+    """A student whose teacher is not checked, for scikit-learn's labels are of random numbers."""
+
+    def fit(self, X, y=None):
+        return super().fit(X)
 
 
 class DANN(OnItsOwnSource, DANNClassifier):
@@ -70,7 +78,20 @@ OF_TABLES = [
     NeighborSelfTrainingClassifier(unlabeled="none"),
     NeighborSmoother(),
 ]
-OF_IMAGES = [*ESTIMATORS, DANN("tiny", image_size=32, max_epochs=1, domain_head=(8,))]
+DISTILLED = Distilled(
+    "tiny",
+    teacher=DeepFeatureTransformer("tiny", layers=-2, image_shape="row", image_size=32),
+    image_shape="row",
+    image_size=32,
+    max_epochs=1,
+    precision="float32",
+    check_teacher=False,
+)
+OF_IMAGES = [
+    *ESTIMATORS,
+    DANN("tiny", image_size=32, max_epochs=1, domain_head=(8,)),
+    clone(DISTILLED).set_params(teacher="tiny"),
+]
 
 # The names of scikit-learn's checks that cannot run here, with the reason. None may fail.
 SKIPPED = {"check_array_api_input": "needs the environment variable SCIPY_ARRAY_API"}
@@ -99,7 +120,10 @@ each_class = pytest.mark.parametrize("cls", classes_of_the_package(), ids=lambda
 
 
 @every(
-    [*ESTIMATORS, *[pytest.param(each, marks=pytest.mark.slow) for each in OF_TABLES]],
+    [
+        *ESTIMATORS,
+        *[pytest.param(each, marks=pytest.mark.slow) for each in (*OF_TABLES, DISTILLED)],
+    ],
 )
 def test_scikit_learns_checks_pass(estimator):
     with warnings.catch_warnings():

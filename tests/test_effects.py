@@ -113,6 +113,12 @@ def outcome(estimator, data):
         return type(exc).__name__
 
 
+def message_of_the_error(estimator, data):
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - any message is an observation
+        estimator.fit(*data)
+    return str(error.value)
+
+
 def rows_that_fail(estimator, data):
     X, *y = data
     images = list(X)
@@ -203,6 +209,13 @@ LOOP = {
     "max_grad_norm": Change(0.001),
     "n_views": Change(1, {"augmentation": "light"}, outcome),
 }
+STOPS_ONLY_IF_ASKED = {
+    "early_stopping": Change(True, {"validation_fraction": 0.4}, validation_losses),
+    "validation_fraction": Change(
+        0.5, {"validation_fraction": 0.4, "early_stopping": True}, validation_losses
+    ),
+    "patience": Change(2, LOOP["patience"].under | {"early_stopping": True}, attribute("n_iter_")),
+}
 CLASSES = {"class_weight": Change({0: 9.0}), "label_smoothing": Change(0.3)}
 FINE_TUNED = {"mixup": Change(1.0), "warm_start": Change(True, seen=outputs_after_two_fits)}
 POOLED = {"pooling": Change("max")}
@@ -274,13 +287,7 @@ ESTIMATORS = {
             "algorithm": Change("alternating"),
             "domain_head": Change((8, 8)),
             "conditional": Change(True),
-            "early_stopping": Change(True, {"validation_fraction": 0.4}, validation_losses),
-            "validation_fraction": Change(
-                0.5, {"validation_fraction": 0.4, "early_stopping": True}, validation_losses
-            ),
-            "patience": Change(
-                2, LOOP["patience"].under | {"early_stopping": True}, attribute("n_iter_")
-            ),
+            **STOPS_ONLY_IF_ASKED,
         },
     ),
     "DeepCORALClassifier": (
@@ -306,6 +313,25 @@ ESTIMATORS = {
             "unlabeled": Change(0, seen=attribute("classes_")),
             "image_shape": Change((48, 48, 3), seen=of_rows_of_numbers),
             "image_size": Change(40),
+        },
+    ),
+    "DistilledFeatureTransformer": (
+        TRAINED | {"teacher": "tiny", "batch_size": 8, "check_teacher": False},
+        labelled,
+        RUN
+        | NETWORK
+        | LOOP
+        | POOLED
+        | {
+            **STOPS_ONLY_IF_ASKED,
+            "strategy": Change("full"),
+            "freeze_batchnorm": Change(True),
+            "max_epochs": Change("auto"),
+            "teacher": Change(DeepFeatureTransformer("tiny", layers=-2)),
+            "teacher_weights": Change("random"),
+            "mix": Change(0.5),
+            "check_teacher": Change(True, seen=outcome),
+            "unlabeled": Change(0, {"check_teacher": True}, message_of_the_error),
         },
     ),
     "PixelClassifier": (

@@ -170,7 +170,11 @@ class TrainingSettings:
 
 
 def training_settings(
-    parameters: LoopParameters, *, mixup: float = 0.0, backbone_is_new: bool | None = None
+    parameters: LoopParameters,
+    *,
+    mixup: float = 0.0,
+    backbone_is_new: bool | None = None,
+    max_epochs: int | None = None,
 ) -> TrainingSettings:
     """Resolve parameters that have been checked.
 
@@ -183,6 +187,8 @@ def training_settings(
     backbone_is_new : bool, optional
         Whether the backbone starts from nothing, like the head, so that its rate is `lr`. None asks
         the strategy.
+    max_epochs : int, optional
+        Number of passes, where the parameter of this name does not say it.
 
     Raises
     ------
@@ -202,7 +208,8 @@ def training_settings(
     )
     own, net_params = _split_net_params(parameters.net_params)
     lr = float(own.get("lr", parameters.lr))
-    max_epochs = int(own.get("max_epochs", parameters.max_epochs))
+    passes = parameters.max_epochs if max_epochs is None else max_epochs
+    max_epochs = int(own.get("max_epochs", passes))
     if parameters.warmup_epochs >= max_epochs and parameters.warmup_epochs > 0:
         raise ValueError(
             f"warmup_epochs={parameters.warmup_epochs} leaves nothing of max_epochs={max_epochs}, "

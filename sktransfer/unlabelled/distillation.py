@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sktransfer.backbones.spec import BackboneLike
     from sktransfer.images.sequences import ImageSequence
     from sktransfer.unlabelled.distil import Student
+    from sktransfer.unlabelled.teacher_check import LabelledRows
 
 __all__ = ["DistilledFeatureTransformer"]
 
@@ -190,11 +191,11 @@ class DistilledFeatureTransformer(
                     student.inputs.failed, np.flatnonzero(np.isnan(vectors).any(axis=1))
                 )
                 known = labelled_rows(y, self.unlabeled, (len(images), lost), seed)
-            self.teacher_score_ = known and known.score(vectors[known.rows])
-            self.student_score_ = known and known.score(student.vectors(known.rows))
+            self.teacher_score_ = None if known is None else known.score(vectors[known.rows])
+            self.student_score_ = _score(student, known)
             self._refuse_worse_teacher(0 if known is None else len(known.rows))
             history = student.learn(self.mix)
-            self.distilled_score_ = known and known.score(student.vectors(known.rows))
+            self.distilled_score_ = _score(student, known)
             self._take_over(student, history)
         return self
 
@@ -312,3 +313,8 @@ class DistilledFeatureTransformer(
         tags.input_tags.allow_nan = self.on_error != "raise"
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _score(student: Student, known: LabelledRows | None) -> float | None:
+    """Score the student's vectors as they are now, if there are labels to do so."""
+    return None if known is None else known.score(student.vectors(known.rows))

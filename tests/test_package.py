@@ -17,6 +17,7 @@ PUBLIC = {
     "DANNClassifier",
     "DeepCORALClassifier",
     "DeepFeatureTransformer",
+    "DistilledFeatureTransformer",
     "DomainsDisplay",
     "EmbeddingDisplay",
     "ExportReport",

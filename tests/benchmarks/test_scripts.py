@@ -11,17 +11,17 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 RUNS = {
     "extraction": "--networks mobilenet_v3_small --images 4 --rounds 1",
-    "grid_search": "--network mobilenet_v3_small --images 20",
+    "grid_search": "--network squeezenet1_1 --images 20",
     "store": "--only cost --cost-images 2 --images 8 --rounds 1",
-    "memory": "--numbers 20 40",
+    "memory": "--numbers 8",
     "finetuning": "--only speed --networks mobilenet_v3_small --images 4 --epochs 1 --full-epochs 1",
     "ranking": "--size 300 20 --images 50 --rounds 1",
     "audit": "--images 60 --copies 2",
     "domain_adaptation": "--only blobs --seeds 0 --methods DANN",
-    "unsupervised_choice": "--only blobs --seeds 0 --methods source_accuracy target_entropy",
+    "unsupervised_choice": "--only blobs --seeds 0 --methods source_accuracy",
     "adaptation_speed": "--rounds 1 --images 64 --batch-size 16",
-    "export": "--images 30 --networks squeezenet1_1 --poolings max --heads 1 --sides",
-    "comparison": "--images 60 --cv 2 --max-epochs 1",
+    "export": "--images 4 --networks squeezenet1_1 --poolings max --heads 1 --sides",
+    "comparison": "--images 60 --cv 2 --max-epochs 1 --candidates frozen",
 }
 
 

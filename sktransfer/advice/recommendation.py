@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +31,7 @@ __all__ = ["Recommendation", "recommend_strategy"]
 _SCRATCH_PARAMETERS_PER_IMAGE = 100
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Recommendation:
     """What to do with some images, and the measurements that say so. ``print`` it.
 
@@ -80,6 +81,13 @@ class Recommendation:
 
     def __str__(self) -> str:
         return "\n".join(self.reasons)
+
+    def __repr__(self) -> str:
+        return f"<Recommendation: {self.strategy}, features of {', '.join(self.layers)} pooled by {self.pooling}>"
+
+    def _repr_html_(self) -> str:
+        """Show the reasons in a notebook."""
+        return "<ul>" + "".join(f"<li>{escape(reason)}</li>" for reason in self.reasons) + "</ul>"
 
 
 @every_image_is_needed()

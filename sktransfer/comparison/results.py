@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
 
-from sktransfer.standings import advised, ties
+from sktransfer.standings import advised, score_of_record, ties
 
 if TYPE_CHECKING:
     import os
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["StrategyComparison"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class StrategyComparison:
     """What :func:`~sktransfer.compare_strategies` found.
 
@@ -163,6 +164,29 @@ class StrategyComparison:
         As good is a mean score at most .01 lower, which no test tells apart.
         """
         return advised(self.results_)
+
+    def __repr__(self) -> str:
+        return (
+            f"<StrategyComparison: {self.best_candidate_} is best of {len(self.results_)} candidates, "
+            f"{score_of_record({str(key): value for key, value in self.results_.iloc[0].items()})}>"
+        )
+
+    def _repr_html_(self) -> str:
+        """Show the answer and the table in a notebook."""
+        shown = self.results_[["candidate", "score_mean", "p_value", "fit_seconds", "note"]].assign(
+            score=[
+                score_of_record({str(key): value for key, value in row.items()})
+                if row["score_mean"] == row["score_mean"]
+                else ""
+                for row in self.results_.to_dict("records")
+            ]
+        )
+        table = shown[["candidate", "score", "p_value", "fit_seconds", "note"]]
+        html = table.to_html(index=False, na_rep="", float_format="{:.3f}".format)
+        ties = ", ".join(self.ties_[1:])
+        as_good = f" Not shown to be worse: {escape(ties)}." if ties else ""
+        note = f"<p>{escape(self.backbone_note_)}</p>" if self.backbone_note_ else ""
+        return f"<p><b>{escape(self.best_candidate_)}</b> is best.{as_good}</p>{note}{html}"
 
     def plot(self, ax: Axes | None = None) -> StrategyComparisonDisplay:
         """Draw the scores of all candidates, best first.

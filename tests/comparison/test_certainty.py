@@ -61,6 +61,17 @@ def test_the_table_tells_an_interval_of_the_held_out_images(digits):
     assert wrong["confidence"].is_monotonic_decreasing
 
 
+def test_a_notebook_shows_the_answer_and_the_table(digits):
+    guess = DummyClassifier(strategy="most_frequent")
+    found = compare_strategies(digits.X[:60], digits.y[:60], candidates={"a<b": guess}, cv=2)
+    assert repr(found).startswith("<StrategyComparison: a<b is best of 2 candidates, 0.")
+    assert len(repr(found)) < 120
+    html = found._repr_html_()
+    assert "<b>a&lt;b</b> is best." in html
+    assert "always the largest class" in html
+    assert "a<b" not in html
+
+
 def test_holm_corrects_for_the_number_of_tests():
     assert holm([0.01]).tolist() == [0.01]
     np.testing.assert_allclose(holm([0.04, 0.01]), [0.04, 0.02])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import warnings
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from sktransfer.cli import audit, compare, embed, export, predict, rank, score, train
+from sktransfer.cli import audit, backbones, compare, embed, export, predict, rank, score, train
 from sktransfer.cli.output import say_error
 from sktransfer.exceptions import ImageDecodeError, SkTransferError
 
@@ -18,6 +19,7 @@ __all__ = ["main"]
 
 _COMMANDS = {
     "compare": compare,
+    "backbones": backbones,
     "rank": rank,
     "train": train,
     "predict": predict,
@@ -41,7 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         The exit code: 0, 1 or 130. A command that cannot be understood exits with 2 by itself.
     """
-    options = _build_parser().parse_args(argv)
+    parser = _build_parser()
+    if not (sys.argv[1:] if argv is None else argv):
+        parser.print_help()
+        return 0
+    options = parser.parse_args(argv)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _leave_out if options.quiet else _say_warning

@@ -232,7 +232,6 @@ def test_an_interrupt_is_code_130_without_a_traceback(folder, monkeypatch, error
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "required: COMMAND"),
         (["embroider"], "invalid choice: 'embroider'"),
         (["compare", "--cv", "1"], "1 is too few; give 2 or more"),
         (["compare", "--cv", "many"], "invalid"),

@@ -57,3 +57,17 @@ def test_compare_scores_its_winner_on_images_that_took_no_part(folder, capsys):
         "predicted",
         "confidence",
     ]
+
+
+def test_backbones_lists_networks_and_what_is_known_of_them(capsys):
+    assert main(["backbones", "mobilenet_v2"]) == 0
+    header, row = capsys.readouterr().out.splitlines()
+    assert header.split()[:3] == ["network", "M", "parameters"]
+    assert row.split()[:5] == ["mobilenet_v2", "3.5", "224", "1280", "72.2"]
+    assert main(["backbones", "nothing*"]) == 1
+    assert "no network matches 'nothing*'" in capsys.readouterr().err
+
+
+def test_without_words_the_program_shows_its_commands(capsys):
+    assert main([]) == 0
+    assert "compare strategies of transfer on the same folds" in capsys.readouterr().out

@@ -45,20 +45,6 @@ def test_benchmark_runs(name, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_writers_of_which_one_is_killed_lose_nothing(tmp_path):
-    command = [sys.executable, str(BENCHMARKS / "store.py"), "--only", "kills", "--kills", "1", "--written", "400",
-               "--images", "1", "--out", str(tmp_path / "out.json")]  # fmt: skip
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
-    (row,) = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["rows"]
-    assert (row["both finished"], row["rows lost"], row["rows wrong"], row["rows compared"]) == (
-        True,
-        0,
-        0,
-        600,
-    )
-
-
-@pytest.mark.slow
 def test_the_trial_of_a_card_runs_on_a_cpu_and_each_part_tells_its_figures(tmp_path):
     command = [sys.executable, str(BENCHMARKS / "gpu.py"), str(tmp_path), "--device", "cpu"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)

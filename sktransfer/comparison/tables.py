@@ -67,7 +67,8 @@ def tabulate(
     }
     scores = {name: _by_fold(chosen, n_folds) for name, chosen in best.items()}
     order = _best_first(candidates, found, scores)
-    p_values = _p_values(order, scores, study)
+    whole = {name: scores[name] for name in order if not found[name].note}
+    p_values = _p_values(order, whole, study)
     rows = []
     for name, p_value in zip(order, p_values, strict=True):
         chosen, fits = best[name], found[name].fits
@@ -131,17 +132,18 @@ def _p_values(
 ) -> NDArray[np.float64]:
     """Test every candidate against the best, corrected for their number.
 
-    Where several have the same highest mean, each is tested against all of these and has the largest
-    p-value, so that it does not matter which of them comes first.
+    Those that were stopped or left out have none. Where several have the same highest mean, each is
+    tested against all of these and has the largest p-value, so that it does not matter which of them
+    comes first.
     """
     n_train, n_test = study.mean_sizes
     found = np.full(len(order), np.nan)
-    if study.y_target is not None or not order:
+    if study.y_target is not None or not order or order[0] not in scores:
         return found
     top = scores[order[0]].mean()
-    leading = [name for name in order if scores[name].mean() == top]
+    leading = [name for name in scores if scores[name].mean() == top]
     for number, name in enumerate(order[1:], 1):
-        for leader in leading:
+        for leader in leading if name in scores else []:
             both = ~np.isnan(scores[name]) & ~np.isnan(scores[leader])
             if both.any() and name != leader:
                 difference = scores[leader][both] - scores[name][both]

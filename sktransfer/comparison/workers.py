@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import time
+import warnings
 from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -95,7 +96,10 @@ class Workers:
             n_jobs = self._n_jobs if self._chosen else self.n_processes
             early = getattr(get_active_backend()[0], "supports_return_generator", False)
             parallel = Parallel(n_jobs=n_jobs, return_as="generator" if early else "list")
-            yield from parallel(delayed(_call)(task) for task in waiting)
+            with warnings.catch_warnings():
+                # Of a process that is replaced because trainings have left it larger.
+                warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+                yield from parallel(delayed(_call)(task) for task in waiting)
 
 
 def _call(task: Callable[[], _Result]) -> _Result:

@@ -214,7 +214,10 @@ class StrategyComparisonDisplay(Display):
         """Say of each candidate whether it is the best, tells itself apart from it, or neither."""
         if not self._is_tested():
             return [_BEST] + [_WORSE] * (len(self._scored()) - 1)
-        apart = [p < _SIGNIFICANT for p in self._scored()["p_value"].iloc[1:]]
+        apart = [
+            record["p_value"] < _SIGNIFICANT or bool(record.get("note"))
+            for record in _records(self._scored().iloc[1:])
+        ]
         return [_BEST, *(_WORSE if worse else _TIE for worse in apart)]
 
     def _scored(self) -> pd.DataFrame:

@@ -49,7 +49,8 @@ class StrategyComparison:
         ``p_value``
             Of the difference from the best, by the corrected paired t-test, adjusted for the number of
             candidates (Holm); NaN in the first row, for what was stopped or left out, and in all if
-            `y_target` was scored on, which is the same in every fold. Of several with the highest mean, the largest p-value counts.
+            `y_target` was scored on, which is the same in every fold. Of several with the highest
+            mean, the largest p-value counts.
         ``n_settings``
             How many settings the grid held.
         ``fit_seconds``, ``predict_seconds``

@@ -63,7 +63,8 @@ def main():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", TeacherWarning)  # no label is given, on purpose
             model.fit(data["x_train"][unlabelled])
-        show(f"distilled, seed {seed}", probe(model, data, pool), time.process_time() - start)
+        seconds = time.process_time() - start
+        show(f"distilled, seed {seed}", probe(model, data, pool), seconds)
 
 
 if __name__ == "__main__":

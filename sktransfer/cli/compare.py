@@ -309,7 +309,8 @@ def _shown_label(label: object) -> object:
 
 
 def _as_text(comparison: StrategyComparison, images: Images, options: argparse.Namespace) -> str:
-    head = f"{images.describe()}; {_budget(options)}; network {comparison.backbone_}"
+    network = "no network" if comparison.backbone_ == "auto" else f"network {comparison.backbone_}"
+    head = f"{images.describe()}; {_budget(options)}; {network}"
     target = str(options.target) if options.score_target else ""
     names = images.names if options.target is None or not options.score_target else None
     return "\n".join(

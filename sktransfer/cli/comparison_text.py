@@ -7,6 +7,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any, cast
 
 from sktransfer.cli.output import as_table, format_params
+from sktransfer.formatting import as_p_value
 from sktransfer.readable import readable
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def _row(row: Any) -> dict[str, str]:
         "interval": ""
         if math.isnan(row.score_low)
         else f"{row.score_low:.3f}-{row.score_high:.3f}",
-        "p": _p_value(row.p_value),
+        "p": "" if math.isnan(row.p_value) else as_p_value(row.p_value),
         "fit": _seconds(row.fit_seconds),
         "predict": _seconds(row.predict_seconds),
     }
@@ -89,12 +90,6 @@ def _score(row: Any) -> str:
     if math.isnan(row.score_mean):
         return "left out"
     return f"{row.score_mean:.3f}" + ("*" if row.note else "")
-
-
-def _p_value(p_value: float) -> str:
-    if math.isnan(p_value):
-        return ""
-    return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
 def _seconds(seconds: float) -> str:

@@ -99,7 +99,12 @@ def score_images(model: Any, images: Images) -> Scored:
     import pandas as pd
     from sklearn.metrics import confusion_matrix
 
+    from sktransfer.comparison.predicting import predict_with_confidence
+    from sktransfer.segmentation.estimator import MaskEstimator
+
     assert images.y is not None
+    if isinstance(model, MaskEstimator):
+        raise ValueError("the model labels pixels, and score is for labels of whole images.")
     known = getattr(model, "classes_", None)
     if known is None:
         raise ValueError("the model has no classes. Score one that train or compare has saved.")
@@ -111,10 +116,9 @@ def score_images(model: Any, images: Images) -> Scored:
             f"the images have the classes {', '.join(map(repr, unknown))}, which the model does not know; "
             f"it knows {', '.join(map(repr, names))}. Name the folders, or the labels of the table, alike."
         )
-    predicted = np.array([str(label) for label in np.asarray(model.predict(images.X)).tolist()])
-    sure = np.full(len(given), np.nan)
-    if hasattr(model, "predict_proba"):
-        sure = np.asarray(model.predict_proba(images.X)).max(axis=1)
+    labels, confidence = predict_with_confidence(model, images.X)
+    predicted = np.array([str(label) for label in labels.tolist()])
+    sure = np.full(len(given), np.nan) if confidence is None else confidence
     right = given == predicted
     present = [name for name in names if (given == name).any()]
     counts = np.array([(given == name).sum() for name in present])

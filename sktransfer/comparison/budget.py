@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
     from sktransfer.comparison.candidates import Candidate
 
-__all__ = ["Budget", "as_minutes", "cheap_first", "expected_fit_seconds"]
+__all__ = ["Budget", "cheap_first", "expected_fit_seconds"]
 
 # Cost of one image in one epoch of training, in passes of one image through the network as features
-# are computed: the weights are float32 instead of bfloat16, and there is a way back.
-_PASSES = {"partial": 2.0, "adaptation": 4.0, "scratch": 6.0, "full": 6.0}
+# are computed. Of MobileNetV2 and 244 photographs it was .5 for "partial" and 3 for "full"; what would
+# end a little late is better begun than left out.
+_PASSES = {"partial": 0.5, "adaptation": 1.0, "scratch": 3.0, "full": 3.0}
 
 
 @dataclass(frozen=True)
@@ -89,21 +90,8 @@ def expected_fit_seconds(estimator: Any, n_images: float, seconds_per_image: flo
     >>> from sktransfer import FineTuneClassifier
     >>> full = FineTuneClassifier("tiny", strategy="full", max_epochs=10)
     >>> round(expected_fit_seconds(full, 100, 0.01))
-    60
+    30
     """
     passes = _PASSES.get(strategy_of(estimator), 0.0)
     epochs = getattr(estimator, "max_epochs", 0)
     return passes * n_images * seconds_per_image * (epochs if isinstance(epochs, int) else 0)
-
-
-def as_minutes(seconds: float) -> str:
-    """Put a duration in words.
-
-    Examples
-    --------
-    >>> as_minutes(42), as_minutes(600), as_minutes(7900)
-    ('42 s', '10 min', '2.2 h')
-    """
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

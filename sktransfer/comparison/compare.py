@@ -124,7 +124,7 @@ batch_size
         `poolings` and `pixel_size` are of no use to masks, which take 8 images a batch at most.
         "auto" is "resnet50" with its ImageNet weights, downloaded if need be; offline without them
         another network whose weights are in the cache, or "tiny", which knows no photographs, with a
-        warning and ``backbone_note_``. On a CPU "mobilenet_v2" is six times as quick.
+        warning and ``backbone_note_``. On a CPU "mobilenet_v2" is about four times as quick.
     cache : "memory", path of a folder or None, default="memory"
         Where the features of an image are kept between folds and settings. With several processes,
         "memory" becomes a temporary folder that they share, because they share no memory; with

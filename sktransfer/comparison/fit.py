@@ -14,6 +14,7 @@ from sklearn.pipeline import Pipeline
 
 from sktransfer.adaptation.target_rows import fit_on
 from sktransfer.comparison.peak_memory import peak_memory
+from sktransfer.comparison.predicting import predict_with_confidence
 from sktransfer.comparison.span import fit_in_span, is_linear_on_top
 from sktransfer.comparison.workers import limited_threads
 from sktransfer.exceptions import ImageError
@@ -214,13 +215,13 @@ def _measured(estimator: Any, study: Study, fit: Fit) -> Fit:
         else:
             fit_on(fitted, X_train, study.y[train], study.X_target)
         fit_end, fit_saved = time.perf_counter(), _seconds_saved(stores)
-        score, predicted = _score(fitted, study, X_test, y_test)
+        score, predicted, confidence = _score(fitted, study, X_test, y_test)
         end, end_saved = time.perf_counter(), _seconds_saved(stores)
     return replace(
         fit,
         score=score,
         predicted=predicted,
-        confidence=None if predicted is None else _confidence(fitted, X_test),
+        confidence=confidence,
         fit_seconds=fit_end - start + fit_saved - saved,
         predict_seconds=end - fit_end + end_saved - fit_saved,
         wall_seconds=end - start,
@@ -231,32 +232,15 @@ def _measured(estimator: Any, study: Study, fit: Fit) -> Fit:
 
 def _score(
     fitted: Any, study: Study, X: Any, y: NDArray[np.generic]
-) -> tuple[float, NDArray[np.intp] | None]:
-    """Score a fitted candidate; where the score is of predicted classes, return these too."""
+) -> tuple[float, NDArray[np.intp] | None, NDArray[np.float32] | None]:
+    """Score a fitted candidate; where the score is of predicted classes, return these and how sure it is."""
     metric = _SCORES.get(study.scoring) if isinstance(study.scoring, str) else None
     if study.classes is None or metric is None or not hasattr(fitted, "predict"):
-        return float(check_scoring(fitted, study.scoring)(fitted, X, y)), None
-    labels = np.asarray(fitted.predict(X))
+        return float(check_scoring(fitted, study.scoring)(fitted, X, y)), None, None
+    labels, confidence = predict_with_confidence(fitted, X)
     code_of = {label: code for code, label in enumerate(study.classes.tolist())}
     predicted = np.array([code_of.get(label, -1) for label in labels.tolist()], dtype=np.intp)
-    return float(metric(y, labels)), predicted
-
-
-def _confidence(fitted: Any, X: Any) -> NDArray[np.float32] | None:
-    """Return the highest probability of each image, or else the margin of the decision."""
-    if hasattr(fitted, "predict_proba"):
-        highest: NDArray[np.float32] = np.asarray(fitted.predict_proba(X), dtype=np.float32).max(
-            axis=1
-        )
-        return highest
-    if not hasattr(fitted, "decision_function"):
-        return None
-    decision = np.asarray(fitted.decision_function(X), dtype=np.float32)
-    if decision.ndim == 1:
-        return np.abs(decision)
-    two = np.partition(decision, -2, axis=1)[:, -2:]
-    margin: NDArray[np.float32] = two[:, 1] - two[:, 0]
-    return margin
+    return float(metric(y, labels)), predicted, confidence
 
 
 def _stores_of(estimator: Any) -> list[Store]:

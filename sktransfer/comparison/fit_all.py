@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sktransfer.comparison.budget import as_minutes, cheap_first, expected_fit_seconds
+from sktransfer.comparison.budget import cheap_first, expected_fit_seconds
 from sktransfer.comparison.grid_fit import GridFits, best_setting, fit_grid
 from sktransfer.comparison.progress import shown_progress
+from sktransfer.formatting import as_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -103,10 +104,10 @@ def _n_missing(study: Study, keys: Sequence[str]) -> int:
 
 def _left_out(budget: Budget, expected: float) -> str:
     assert budget.limit_s is not None
-    limit = as_minutes(budget.limit_s)
+    limit = as_seconds(budget.limit_s)
     if budget.is_over():
         return f"left out: the time limit of {limit} had been reached"
-    return f"left out: it would take about {as_minutes(expected)}, and the time limit is {limit}"
+    return f"left out: it would take about {as_seconds(expected)}, and the time limit is {limit}"
 
 
 def _leader(found: Mapping[str, GridFits], n_folds: int) -> NDArray[np.float64] | None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sktransfer.comparison.budget import as_minutes
 from sktransfer.comparison.grid_fit import best_setting
+from sktransfer.formatting import as_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -69,7 +69,7 @@ class Progress:
         self._left[name] = 0
         if not self._verbose:
             return
-        line = f"{name}: {_in_words(found)}, {as_minutes(time.perf_counter() - self._start)} so far"
+        line = f"{name}: {_in_words(found)}, {as_seconds(time.perf_counter() - self._start)} so far"
         if self._bar is not None:
             self._bar.write(line, file=sys.stderr)
         else:

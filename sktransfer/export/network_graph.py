@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from sktransfer.exceptions import ExportError
 from sktransfer.export.extras import imported
 from sktransfer.features.folding import fold_batchnorms
-from sktransfer.features.taps import Tapped, pool_output
+from sktransfer.features.states import pool_output
+from sktransfer.features.taps import Tapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -17,7 +17,7 @@ from torchvision.ops import StochasticDepth
 
 from sktransfer.features.graph_tracing import tapped_graph
 from sktransfer.features.pooling import pool_map
-from sktransfer.features.taps import pool_output
+from sktransfer.features.states import pool_output
 from sktransfer.torch_internals import convolve, packed
 
 if TYPE_CHECKING:

@@ -97,7 +97,7 @@ def pool_map(feature_map: Tensor, how: str = "avg") -> Tensor:
         "max" suits a pattern that fills a small part of the image, "avg" one that fills most of
         it. "gem" is the generalised mean, exponent 3 [1]_. "avgmax" puts both side by side and so
         doubles the width. "flatten" keeps every cell, channel by channel. "token" and "tokenavg" read
-        the class token of a transformer, which no map holds, see `sktransfer.features.taps.pool_output`.
+        the class token of a transformer, which no map holds, see `sktransfer.features.states.pool_output`.
 
     Returns
     -------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import difflib
-import math
 import weakref
 from collections import Counter
 from contextlib import contextmanager
@@ -17,9 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from sktransfer.backbones.tracing import trace
-from sktransfer.exceptions import UnknownBackboneError, UnknownLayerError, UnknownPoolingError
+from sktransfer.exceptions import UnknownBackboneError, UnknownLayerError
 from sktransfer.features.plan import Slot
-from sktransfer.features.pooling import POOLINGS, WHOLE_STATE, check_pooling, pool_map, pooled_width
+from sktransfer.features.pooling import POOLINGS, check_pooling, pooled_width
+from sktransfer.features.states import as_map, check_token, pool_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,13 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Tapped",
-    "as_map",
-    "as_state",
-    "cells_of",
     "kept_slots",
     "map_shapes",
-    "pool_output",
-    "pool_state",
     "resolve_slots",
     "run_tapped",
     "standard_slots",
@@ -167,27 +162,6 @@ def kept_slots(spec: BackboneSpec, asked: tuple[Slot, ...]) -> tuple[Slot, ...]:
     return tuple(sorted(kept, key=lambda slot: (slot.module, slot.pooling)))
 
 
-def check_token(spec: BackboneSpec, how: str) -> None:
-    """Refuse a pooling of the class token for a network that has none.
-
-    Raises
-    ------
-    UnknownPoolingError
-        Naming the poolings that the network has.
-    """
-    if spec.class_token or not any(POOLINGS[part].of_token for part in POOLINGS[how].parts):
-        return
-    possible = [
-        name
-        for name, pooling in POOLINGS.items()
-        if not any(POOLINGS[part].of_token for part in pooling.parts)
-    ]
-    raise UnknownPoolingError(
-        f"pooling={how!r}: {spec.name} has no class token. Choose one of: "
-        f"{', '.join(map(repr, possible))}."
-    )
-
-
 def _beside(slot: Slot, spec: BackboneSpec) -> Iterator[Slot]:
     """List what a pass may compute of the same map at little cost; nothing beside its cells."""
     asked = POOLINGS[slot.pooling]
@@ -253,66 +227,6 @@ def run_tapped(
         except _AllTapped:
             return
     raise RuntimeError("the network ended without running all of the layers asked for")
-
-
-def as_map(output: Tensor, spec: BackboneSpec) -> Tensor:
-    """View what a stage puts out as a map (batch, channels, height, width).
-
-    Tokens that stand for no place in the image are left out; the others become a square grid, or one
-    column if they make none.
-    """
-    return cells_of(as_state(output, spec), spec)
-
-
-def as_state(output: Tensor, spec: BackboneSpec) -> Tensor:
-    """View all that a stage puts out as a tensor of four axes, from which the next stage can go on.
-
-    A map (batch, channels, height, width), or all tokens in one column, (batch, channels, tokens, 1).
-    """
-    if output.dim() == 2:  # a vector is a map of one cell
-        return output[:, :, None, None]
-    if output.dim() == 3:
-        return output.mT[..., None]
-    return output.permute(0, 3, 1, 2) if spec.layout == "nhwc" else output
-
-
-def cells_of(state: Tensor, spec: BackboneSpec) -> Tensor:
-    """View the part of a state that stands for places in the image as a map."""
-    if spec.layout != "tokens" or state.shape[3] != 1:
-        return state
-    cells = state[:, :, spec.prefix_tokens :]
-    side = math.isqrt(cells.shape[2])
-    is_square = side * side == cells.shape[2]
-    return cells[..., 0].reshape(*cells.shape[:2], side, side) if is_square else cells
-
-
-def pool_output(output: Tensor, spec: BackboneSpec, how: str) -> Tensor:
-    """Pool what a stage puts out to one vector per image, see `pool_state`."""
-    return pool_state(as_state(output, spec), spec, how)
-
-
-def pool_state(state: Tensor, spec: BackboneSpec, how: str) -> Tensor:
-    """Pool a state to one vector per image.
-
-    Parameters
-    ----------
-    state : Tensor of shape (batch, channels, height, width)
-        See `as_state`.
-    spec : BackboneSpec
-        Of the network.
-    how : str
-        A pooling, of which "token" and "tokenavg" read the class token, the first of all tokens; or
-        `WHOLE_STATE`, which keeps everything.
-    """
-    if how == WHOLE_STATE:
-        return state.flatten(1).clone(memory_format=torch.contiguous_format)
-    pooled = [
-        POOLINGS[part].reduce(state[:, :, :1])
-        if POOLINGS[part].of_token
-        else pool_map(cells_of(state, spec), part)
-        for part in POOLINGS[how].parts
-    ]
-    return pooled[0] if len(pooled) == 1 else torch.cat(pooled, 1)
 
 
 class _AllTapped(Exception):  # noqa: N818 - it signals success

@@ -5,15 +5,12 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import ClassNamePrefixFeaturesOutMixin
 
 from sktransfer.features.device import resolve_device
-from sktransfer.images.validation import validate_images
 from sktransfer.parameters import check_parameters, checked, number
 from sktransfer.randomness import RandomStream, draw_seed
 from sktransfer.training.atomic_fit import restored_on_failure
@@ -26,22 +23,19 @@ from sktransfer.training.build import (
 )
 from sktransfer.training.freezing import first_trained_stage
 from sktransfer.training.inputs import compute_inputs
-from sktransfer.training.parameters import TrainingParameters
-from sktransfer.training.serving import pooled_features
 from sktransfer.training.settings import training_settings
 from sktransfer.training.supervised import supervised_rows
 from sktransfer.training.targets import RowLoss, refuse_missing_y, row_weights
+from sktransfer.training.tuned_features import TunedFeatures
 from sktransfer.training.warm_start import Origin, go_on
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable
 
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
     from sklearn.utils import Tags
 
-    from sktransfer.images.sequences import ImageSequence
     from sktransfer.training.inputs import Inputs
     from sktransfer.training.portable_network import TrainedNetwork
     from sktransfer.training.range_test import RangeTest
@@ -68,9 +62,7 @@ class _Job:
 @dataclass(kw_only=True, eq=False, repr=False)
 class FineTunedEstimator(
     ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc] # sklearn is untyped
-    TransformerMixin,  # type: ignore[misc]
-    TrainingParameters,
-    BaseEstimator,  # type: ignore[misc]
+    TunedFeatures,
 ):
     """Fits a network to images and targets; its subclasses say what targets are.
 
@@ -143,50 +135,6 @@ class FineTunedEstimator(
             job = self._job(X, y, sample_weight, again=again)
             self._take_over(job, self._trained_net(job, epochs=None))
         return self
-
-    def transform(self, X: object) -> NDArray[np.float32]:
-        """Compute the features of the tuned backbone, on which the head is put.
-
-        Parameters
-        ----------
-        X : images
-            As in `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_images, n_features), dtype float32
-            Rows of images that cannot be read are NaN, unless `on_error` is "raise".
-        """
-        check_is_fitted(self)
-        images = self._images(X, reset=False)
-        trained = self._trained
-        return pooled_features(
-            images, trained.loaded, trained.preprocessing, trained.pooling, self.run_settings()
-        ).features
-
-    def save_weights(self, path: str | os.PathLike[str]) -> None:
-        """Write the tuned backbone to a file that `weights` can name, here and elsewhere.
-
-        The head is not part of it: pickle the estimator to keep that.
-
-        Parameters
-        ----------
-        path : str or path
-            Path of a .safetensors file.
-
-        Raises
-        ------
-        ValueError
-            If the name ends otherwise.
-        """
-        check_is_fitted(self)
-        target = Path(path)
-        if target.suffix != ".safetensors":
-            raise ValueError(
-                f"path={str(path)!r} must end in .safetensors, the only kind of file that is "
-                f"written. For example {str(target.with_suffix('.safetensors'))!r}."
-            )
-        self._trained.save_weights(target)
 
     def lr_find(
         self,
@@ -361,15 +309,6 @@ class FineTunedEstimator(
         features = self.transform(X)
         return self._trained.scores(features)
 
-    def _images(self, X: object, *, reset: bool) -> ImageSequence:
-        return validate_images(
-            self,
-            X,
-            image_shape=self.image_shape,
-            reset=reset,
-            allow_nan=self.on_error != "raise",
-        )
-
     def _check_y(self, y: object) -> NDArray[np.generic]:
         """Check targets and return them as an array."""
         raise NotImplementedError
@@ -391,14 +330,7 @@ class FineTunedEstimator(
         state: dict[str, object] = super().__getstate__()
         return {**state, "_net": None} if "_net" in state else state
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "n_iter_")
-
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.input_tags.string = True
-        tags.input_tags.allow_nan = self.on_error != "raise"
         tags.target_tags.required = True
-        tags.transformer_tags.preserves_dtype = []
         return tags

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from sktransfer.report.formatting import as_p_value, as_seconds, counted
+from sktransfer.formatting import as_p_value, as_seconds, counted
 from sktransfer.report.page import Section, paragraphs
 from sktransfer.standings import SIGNIFICANT, advised, score_of_record, ties
 

@@ -12,11 +12,11 @@ from sklearn.base import clone
 from sklearn.metrics import ConfusionMatrixDisplay
 
 from sktransfer.adaptation.target_rows import fit_on
+from sktransfer.formatting import counted
 from sktransfer.images.indexing import take
 from sktransfer.plotting.canvas import import_matplotlib, plain_text
 from sktransfer.plotting.overlay import overlays
 from sktransfer.proportions import wilson_interval
-from sktransfer.report.formatting import counted
 from sktransfer.report.page import Section, paragraphs
 from sktransfer.report.pictures import image_tag, plot_figure
 from sktransfer.saliency import saliency_maps

@@ -8,8 +8,8 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from sktransfer.exceptions import ImageDecodeError
+from sktransfer.formatting import counted
 from sktransfer.images import as_image_sequence
-from sktransfer.report.formatting import counted
 from sktransfer.report.page import Section, items, paragraphs
 from sktransfer.report.pictures import thumbnail
 

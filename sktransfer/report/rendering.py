@@ -13,6 +13,7 @@ from sklearn.base import clone
 
 from sktransfer.adaptation.target_rows import check_target_labels, split_target
 from sktransfer.features.pipelines import split_pipeline
+from sktransfer.formatting import counted
 from sktransfer.labels import as_label_array
 from sktransfer.plotting.canvas import import_matplotlib
 from sktransfer.plotting.scoring import folds_of, name_of_score
@@ -21,7 +22,6 @@ from sktransfer.report.answer import answer_section, recommendation_section
 from sktransfer.report.examples import examples_section, hold_out
 from sktransfer.report.feature_plots import evidence_section
 from sktransfer.report.findings import audit_section
-from sktransfer.report.formatting import counted
 from sktransfer.report.page import Section, make_page, or_sentence, paragraphs
 from sktransfer.report.reproduction import code_of
 from sktransfer.report.scores import plots_section, table_section

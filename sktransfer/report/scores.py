@@ -5,8 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from sktransfer.formatting import as_bytes, as_p_value, as_seconds
 from sktransfer.plotting import StrategyComparisonDisplay
-from sktransfer.report.formatting import as_bytes, as_p_value, as_seconds
 from sktransfer.report.page import Section
 from sktransfer.report.pictures import plot_figure
 from sktransfer.standings import score_of_record

@@ -18,7 +18,8 @@ import torch
 
 from sktransfer.features.maps import pixels_seen
 from sktransfer.features.pooling import POOLINGS
-from sktransfer.features.taps import as_state, cells_of, pool_state, run_tapped
+from sktransfer.features.states import as_state, cells_of, pool_state
+from sktransfer.features.taps import run_tapped
 from sktransfer.forks import one_thread_in_children
 from sktransfer.images import as_image_sequence
 from sktransfer.saliency.decisions import classes_of, target_columns

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import activation, conv
 
-from sktransfer.features.taps import as_map, run_tapped
+from sktransfer.features.states import as_map
+from sktransfer.features.taps import run_tapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from sktransfer.features.taps import as_state, pool_state, run_tapped
+from sktransfer.features.states import as_state, pool_state
+from sktransfer.features.taps import run_tapped
 from sktransfer.training.freezing import freeze, set_modes
 from sktransfer.training.heads import Standardizer
 

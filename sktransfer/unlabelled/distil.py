@@ -159,7 +159,7 @@ def enrol(
     loaded = load(made_of, seed)
     settings = faithful_settings(settings, loaded)
     preprocessing = input_preprocessing(
-        loaded.preprocessing, made_of.image_size, made_of.image_shape
+        loaded.preprocessing, made_of.image_size, made_of.image_shape, loaded.spec.patch
     )
     inputs = compute_inputs(images, loaded, preprocessing, settings, seed)
     inputs = _with_map_views(inputs, settings, has_places=loaded.spec.layout == "nchw")

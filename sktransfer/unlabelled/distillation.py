@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from sktransfer.docstrings import documented
 from sktransfer.exceptions import WorseTeacherError
 from sktransfer.features.taps import resolve_slots
 from sktransfer.features.transformer import DeepFeatureTransformer
-from sktransfer.images.validation import validate_images
 from sktransfer.parameters import check_integer, check_parameters, checked, choice, integer, number
 from sktransfer.randomness import draw_seed
 from sktransfer.training.atomic_fit import restored_on_failure
-from sktransfer.training.parameters import TrainingParameters
-from sktransfer.training.serving import pooled_features
 from sktransfer.training.settings import training_settings
+from sktransfer.training.tuned_features import TunedFeatures
 from sktransfer.unlabelled.teacher_check import labelled_rows
 
 if TYPE_CHECKING:
     import os
 
     from numpy.typing import ArrayLike, NDArray
-    from sklearn.utils import Tags
 
     from sktransfer.backbones.spec import BackboneLike
-    from sktransfer.images.sequences import ImageSequence
     from sktransfer.unlabelled.distil import Student
     from sktransfer.unlabelled.teacher_check import LabelledRows
 
@@ -44,11 +39,7 @@ def _check_max_epochs(name: str, value: object) -> None:
 
 @documented
 @dataclass(kw_only=True, eq=False, repr=False)
-class DistilledFeatureTransformer(
-    TransformerMixin,  # type: ignore[misc] # sklearn is untyped
-    TrainingParameters,
-    BaseEstimator,  # type: ignore[misc]
-):
+class DistilledFeatureTransformer(TunedFeatures):
     """Turn images into features of a small network that has learned from a better one.
 
     The teacher runs once an image, and so do the student's frozen stages; its last stages then learn
@@ -199,26 +190,6 @@ class DistilledFeatureTransformer(
             self._take_over(student, history)
         return self
 
-    def transform(self, X: object) -> NDArray[np.float32]:
-        """Compute the features of the student.
-
-        Parameters
-        ----------
-        X : images
-            As in `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_images, n_features), dtype float32
-            Rows of images that cannot be read are NaN, unless `on_error` is "raise".
-        """
-        check_is_fitted(self)
-        images = self._images(X, reset=False)
-        trained = self._trained
-        return pooled_features(
-            images, trained.loaded, trained.preprocessing, trained.pooling, self.run_settings()
-        ).features
-
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:  # noqa: ARG002
         """Name the columns, such as "layer4_avg_0".
 
@@ -235,28 +206,6 @@ class DistilledFeatureTransformer(
         slots = resolve_slots(trained.loaded, None, trained.pooling, trained.preprocessing.crop)
         names = [f"{slot.layer}_{slot.pooling}_{i}" for slot in slots for i in range(slot.width)]
         return np.array(names, dtype=object)
-
-    def save_weights(self, path: str | os.PathLike[str]) -> None:
-        """Write the student to a file that `weights` of every class can name.
-
-        Parameters
-        ----------
-        path : str or path
-            Path of a .safetensors file.
-
-        Raises
-        ------
-        ValueError
-            If the name ends otherwise.
-        """
-        check_is_fitted(self)
-        target = Path(path)
-        if target.suffix != ".safetensors":
-            raise ValueError(
-                f"path={str(path)!r} must end in .safetensors, the only kind of file that is "
-                f"written. For example {str(target.with_suffix('.safetensors'))!r}."
-            )
-        self._trained.save_weights(target)
 
     def _teacher_vectors(self, X: object) -> NDArray[np.float32]:
         """Compute the teacher's features, or find them; NaN for images that cannot be read."""
@@ -297,22 +246,6 @@ class DistilledFeatureTransformer(
         self.n_iter_ = len(history)
         self.failed_ = student.inputs.failed
         self.trunk_, self.trunk_reason_ = student.inputs.kind, student.inputs.reason
-
-    def _images(self, X: object, *, reset: bool) -> ImageSequence:
-        return validate_images(
-            self, X, image_shape=self.image_shape, reset=reset, allow_nan=self.on_error != "raise"
-        )
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_trained")
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.input_tags.string = True
-        tags.input_tags.allow_nan = self.on_error != "raise"
-        tags.transformer_tags.preserves_dtype = []
-        return tags
 
 
 def _score(student: Student, known: LabelledRows | None) -> float | None:

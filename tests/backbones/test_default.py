@@ -4,6 +4,7 @@ import re
 import warnings
 
 import pytest
+from sklearn.dummy import DummyClassifier
 
 from sktransfer import audit_images, compare_strategies, recommend_strategy
 from sktransfer.backbones import choose_backbone
@@ -57,3 +58,10 @@ def test_offline_without_any_every_answer_says_that_the_network_knows_no_photogr
         advice = recommend_strategy(X, y)
     assert caught[0].filename == __file__
     assert re.search(words, advice.reasons[-1])
+
+
+def test_candidates_of_ones_own_ask_for_no_network(cached, digits):
+    found = compare_strategies(
+        digits.X[:20], digits.y[:20] % 2, candidates={"a": DummyClassifier()}, cv=2
+    )
+    assert (found.backbone_, found.backbone_note_) == ("auto", "")

@@ -203,7 +203,9 @@ def test_named_weights_are_downloaded_once(server, hub, state, capsys):
     folder, address = server
     torch.save(state, folder / "w.pth")
     assert _same(load_backbone(_published(f"{address}/w.pth")).module, state)
-    assert (hub / "w.pth").exists()
+    n_bytes = (hub / "w.pth").stat().st_size
+    said = capsys.readouterr().err
+    assert f"the weights V1 of published, {n_bytes / 1e6:,.0f} MB, from {address}/w.pth" in said
     (folder / "w.pth").unlink()
     clear_backbones()
     assert _same(load_backbone(_published(f"{address}/w.pth")).module, state)

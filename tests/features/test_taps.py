@@ -8,7 +8,8 @@ from torch import nn
 from sktransfer import DeepFeatureTransformer
 from sktransfer.backbones import load_backbone
 from sktransfer.exceptions import UnknownLayerError, UnknownPoolingError
-from sktransfer.features.taps import as_map, resolve_slots, run_tapped, standard_slots
+from sktransfer.features.states import as_map
+from sktransfer.features.taps import resolve_slots, run_tapped, standard_slots
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,14 @@
 """Class tokens of transformers: pooled as their own probes do, stored, and trained on."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from sktransfer import DeepFeatureTransformer, FineTuneClassifier
-from sktransfer.backbones import list_backbones, load_backbone
-from sktransfer.exceptions import ImageWarning, UnknownPoolingError
+from sktransfer.backbones import list_backbones, load_backbone, timm_models
+from sktransfer.exceptions import ImageWarning, UnknownPoolingError, WeightsNotFoundError
 from sktransfer.features.maps import pixels_seen
 from sktransfer.images import as_image_sequence
 from sktransfer.saliency import saliency_maps
@@ -89,6 +91,22 @@ def test_frozen_stages_of_a_transformer_run_once_and_change_nothing(pooling, mon
             saliency_maps(once, X)
     else:
         assert saliency_maps(once, X).layer_maps["norm"].shape == (6, 4, 4)
+
+
+def test_weights_that_need_a_login_name_page_variable_and_an_open_network(monkeypatch):
+    class GatedError(OSError):
+        response = SimpleNamespace(status_code=401)
+
+    def create_model(*_, **__):
+        raise GatedError
+
+    timm_models._has_switch("vit_base_patch16_224")  # before there is nothing to build
+    monkeypatch.setattr(timm, "create_model", create_model)
+    monkeypatch.setattr(timm_models, "reachable", lambda _: True)
+    with pytest.raises(WeightsNotFoundError) as caught:
+        timm_models._create("vit_base_patch16_224", True, "owner/name")
+    for words in ("https://huggingface.co/owner/name", "HF_TOKEN", "timm:vit_base_patch14_dinov2"):
+        assert words in str(caught.value)
 
 
 def test_details_tell_what_to_choose_by():

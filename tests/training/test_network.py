@@ -7,7 +7,7 @@ import torchvision
 
 from sktransfer import FineTuneClassifier
 from sktransfer.backbones import get_backbone, load_backbone
-from sktransfer.features.taps import as_map
+from sktransfer.features.states import as_map
 from sktransfer.preprocessing import Preprocessing
 from sktransfer.training.network import _from_map, can_resume
 

@@ -14,8 +14,8 @@ def as_seconds(seconds: float) -> str:
 
     Examples
     --------
-    >>> [as_seconds(x) for x in (0.0123, 4.56, 83, 4000, float("nan"))]
-    ['0.012 s', '4.6 s', '1 min 23 s', '1 h 6 min', '–']
+    >>> [as_seconds(x) for x in (0.0123, 4.56, 83, 600, 4000, float("nan"))]
+    ['0.012 s', '4.6 s', '1 min 23 s', '10 min', '1 h 6 min', '–']
     """
     if not math.isfinite(seconds):
         return "–"
@@ -23,7 +23,7 @@ def as_seconds(seconds: float) -> str:
         return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
-        return f"{minutes} min {rest} s"
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     return f"{minutes // 60} h {minutes % 60} min"
 
 

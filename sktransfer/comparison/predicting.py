@@ -1,0 +1,62 @@
+"""Labels and how sure a classifier is of them, with one pass of the images through its network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from sktransfer.adaptation.estimator import AdaptedClassifier
+from sktransfer.finetuning import FineTuneClassifier
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["predict_with_confidence"]
+
+
+def predict_with_confidence(
+    estimator: Any, X: Any
+) -> tuple[NDArray[np.generic], NDArray[np.float32] | None]:
+    """Predict the labels of images as `predict` does, and tell how sure each is.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Fitted.
+    X : images
+
+    Returns
+    -------
+    labels : ndarray of shape (n_images,)
+    confidence : ndarray of shape (n_images,), dtype float32, or None
+        Highest probability, or else the margin of the decision; None where there is neither.
+
+    Raises
+    ------
+    ImageDecodeError
+        If an image cannot be read, where `predict` raises it.
+    """
+    if isinstance(estimator, Pipeline) and len(estimator.steps) > 1:
+        return predict_with_confidence(estimator.steps[-1][1], estimator[:-1].transform(X))
+    if isinstance(estimator, FineTuneClassifier | AdaptedClassifier):
+        probabilities = estimator.predict_proba(X)
+        if np.isfinite(probabilities).all():  # otherwise `predict` says which image it was
+            labels = estimator.classes_[probabilities.argmax(axis=1)]
+            return labels, probabilities.max(axis=1).astype(np.float32)
+    return np.asarray(estimator.predict(X)), _confidence(estimator, X)
+
+
+def _confidence(estimator: Any, X: Any) -> NDArray[np.float32] | None:
+    if hasattr(estimator, "predict_proba"):
+        highest: NDArray[np.float32] = estimator.predict_proba(X).max(axis=1).astype(np.float32)
+        return highest
+    if not hasattr(estimator, "decision_function"):
+        return None
+    decision = np.asarray(estimator.decision_function(X), dtype=np.float32)
+    if decision.ndim == 1:
+        return np.abs(decision)
+    two = np.partition(decision, -2, axis=1)[:, -2:]
+    margin: NDArray[np.float32] = two[:, 1] - two[:, 0]
+    return margin

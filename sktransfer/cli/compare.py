@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import shutil
+from contextlib import nullcontext
 from importlib.util import find_spec
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,6 +23,7 @@ from sktransfer.cli.arguments import (
     split_candidates,
 )
 from sktransfer.cli.comparison_text import table_of, text_of_comparison
+from sktransfer.cli.kept_features import kept_beside
 from sktransfer.cli.output import (
     as_json,
     check_apart,
@@ -36,7 +38,7 @@ from sktransfer.exceptions import ComparisonInterrupted
 from sktransfer.readable import as_cell, readable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from sktransfer.cli.score import Scored
     from sktransfer.cli.sources import Images, Target
@@ -109,15 +111,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Compare, save the winner, load it from the file and let it predict a few images."""
-    check_writable("--out", options.out)
-    if options.mistakes is not None:
-        check_writable("--mistakes", options.mistakes)
-    if options.report is not None:
-        check_writable("--report", options.report)
-        check_apart("--report", options.report, [options.out])
-        if options.report.absolute() == options.out.absolute():
-            raise ValueError("--report and --out are the same file. Give each a name of its own.")
-        _check_matplotlib()
+    outputs = {
+        f"--{name}": file
+        for name in ("out", "report", "mistakes")
+        if (file := getattr(options, name)) is not None
+    }
+    _check_outputs(outputs)
     bundled = options.source is None
     if bundled and options.backbone == "auto":
         options.backbone = "tiny"  # which was trained for such images
@@ -127,19 +126,45 @@ def run(options: argparse.Namespace) -> None:
     images = images_of(options).drawn(n_images, options.seed)
     target = load_target(options.target, labelled=options.score_target)
     test = None if options.test is None else load_labelled_images(options.test)
-    for option, file in (
-        ("--out", options.out), ("--report", options.report), ("--mistakes", options.mistakes)
-    ):  # fmt: skip
-        if file is not None:
-            check_apart(option, file, sources_of(options, images, target))
-    if not options.quiet:
-        say(f"sktransfer: {images.describe()}; {_budget(options)}")
-    resume = options.resume or options.out.with_name(f".{options.out.name}.resume")
-    try:
-        comparison = compare_images(images, target, options, options.candidates, resume)
-    except ComparisonInterrupted as interrupted:
-        _show_interrupted(interrupted, options)
-        raise
+    tested = [] if test is None else [options.test, *test.X]
+    for option, file in outputs.items():
+        check_apart(option, file, [*sources_of(options, images, target), *tested])
+    with (
+        kept_beside(options.out, "compare")
+        if options.resume is None
+        else nullcontext((options.resume, options.resume.exists())) as (resume, was_there)
+    ):
+        if not options.quiet:
+            going_on = ", going on where it was" if was_there else ""
+            say(f"sktransfer: {images.describe()}; {_budget(options)}{going_on}")
+        try:
+            comparison = compare_images(images, target, options, options.candidates, resume)
+        except ComparisonInterrupted as interrupted:
+            _show_interrupted(interrupted, options)
+            raise
+        _tell(comparison, images, target, test, options)
+
+
+def _check_outputs(outputs: Mapping[str, Path]) -> None:
+    """Refuse files that cannot be written, or that two options name."""
+    for option, file in outputs.items():
+        check_writable(option, file)
+    for (one, file), (other, same) in combinations(outputs.items(), 2):
+        check_apart(other, same, [file])
+        if file.absolute() == same.absolute():
+            raise ValueError(f"{other} and {one} are the same file. Give each a name of its own.")
+    if "--report" in outputs:
+        _check_matplotlib()
+
+
+def _tell(
+    comparison: StrategyComparison,
+    images: Images,
+    target: Target,
+    test: Images | None,
+    options: argparse.Namespace,
+) -> None:
+    """Save the winner, and print and write what was found."""
     predictions = _save_and_predict(comparison, images, options.out)
     if options.mistakes is not None:
         _write_mistakes(comparison, images if target.y is None else None, options.mistakes)
@@ -154,8 +179,6 @@ def run(options: argparse.Namespace) -> None:
         _write_report(comparison, images, target, options)
         if not options.json:
             print_result(f"The report is in {options.report}.")
-    if options.resume is None:
-        shutil.rmtree(resume, ignore_errors=True)
 
 
 def _show_interrupted(interrupted: ComparisonInterrupted, options: argparse.Namespace) -> None:

@@ -79,7 +79,7 @@ def run(options: argparse.Namespace) -> None:
     from sktransfer.backbones import choose_backbone
 
     if options.store is None:
-        store, was_there = folder_beside(options.out)
+        store, was_there = folder_beside(options.out, "embed", "store")
     else:
         store, was_there = options.store, options.store.exists()
     if not options.quiet:
@@ -103,7 +103,7 @@ def run(options: argparse.Namespace) -> None:
         _write(unfinished, options.out.suffix, images, features, transformer)
     if options.store is None:
         transformer.clear_cache()
-        remove_folder(store)
+        remove_folder(store, "embed")
     note = escaped_names(images.names)
     if note and not options.quiet:
         say(f"sktransfer: {note}")

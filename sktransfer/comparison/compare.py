@@ -257,7 +257,7 @@ batch_size
         try:
             fit_all(
                 chosen, study, keys, workers, budget, fits,
-                seconds_per_image=passed.seconds / max(1, len(labels)), verbose=verbose,
+                seconds_per_image=passed.running_seconds / max(1, len(labels)), verbose=verbose,
             )  # fmt: skip
         except KeyboardInterrupt:
             raise ComparisonInterrupted(tabulate(chosen, fits, study, passed).results) from None

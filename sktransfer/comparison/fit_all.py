@@ -54,7 +54,7 @@ def fit_all(
     found : dict of str to GridFits
         Is filled, so that what was finished is there after an interruption.
     seconds_per_image : float
-        Of the one pass through the network; 0 if there was none.
+        Of the one pass through the network, once that was loaded; 0 if there was none.
     verbose : int
         1 shows progress on stderr.
 

@@ -91,14 +91,17 @@ def _ties(results: pd.DataFrame) -> str:
     if "p_value" not in results.columns or len(results) < 2:
         return ""
     others = results.iloc[1:]
-    if others["p_value"].isna().all():
+    tested = others[others["p_value"].notna()]
+    if tested.empty and "note" in others.columns and (others["note"] != "").all():
+        return "All others were stopped, because they could not reach it."
+    if tested.empty:
         return (
             "Whether the others are worse was not tested: that takes several folds, each with test "
             "images of its own."
         )
     tied = ties(results)[1:]
     if not tied:
-        nearest = others.iloc[0]
+        nearest = tested.iloc[0]
         return (
             f"All others are worse; the nearest is {nearest['candidate']} "
             f"({nearest['score_mean']:.3f}, p {_of(nearest['p_value'])})."

@@ -45,7 +45,7 @@ def test_compare_prints_a_table_and_predicts_from_the_file_it_saved(folder, caps
     held_out = next(line for line in lines if "held-out images" in line)
     n_wrong = 0 if "rightly" in held_out else int(held_out.split()[2])
     assert sum("(label " in line for line in lines) == min(5, n_wrong)
-    assert not list(folder.glob(".model*")), "what could be resumed is gone"
+    assert not list(folder.glob("*.resume*")), "what could be resumed is gone"
     model = joblib.load(folder / "model.joblib")
     assert model.predict(["digits/zero/0000.png", "digits/one/0001.png"]).tolist() == [
         "zero",

@@ -71,3 +71,29 @@ def test_backbones_lists_networks_and_what_is_known_of_them(capsys):
 def test_without_words_the_program_shows_its_commands(capsys):
     assert main([]) == 0
     assert "compare strategies of transfer on the same folds" in capsys.readouterr().out
+
+
+def test_what_a_comparison_has_finished_is_found_again_unless_nothing_was(
+    folder, capsys, monkeypatch
+):
+    words = ["compare", "digits", "--out", "m.joblib", "--candidates", "pixels", "--cv", "2"]
+    monkeypatch.setattr("sktransfer.comparison.compare.tabulate", _full)
+    assert main(words) == 1
+    assert list(folder.glob("m.joblib.resume/results/*.json"))
+    monkeypatch.undo()
+    monkeypatch.chdir(folder)
+    (folder / "m.joblib.resume" / "thesis.txt").write_text("years of work")
+    assert main(words) == 0
+    assert ", going on where it was" in capsys.readouterr().err
+    assert [path.name for path in (folder / "m.joblib.resume").iterdir()] == ["thesis.txt"]
+    assert main([*words, "--cv", "99"]) == 1
+    assert not list(folder.glob("m.joblib.resume-2"))
+
+
+def _full(*_, **__):
+    raise OSError(28, "No space left on device")
+
+
+def test_two_options_cannot_name_one_file(folder, error_line):
+    assert main(["compare", "digits", "--out", "x", "--mistakes", "x", "--quiet"]) == 1
+    assert "--mistakes and --out are the same file. Give each a name of its own." in error_line()

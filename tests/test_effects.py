@@ -224,6 +224,7 @@ ADAPTED = {
     "lambda_gamma": Change(1.0),
     "bottleneck": Change(8),
     "entropy_weight": Change(1.0),
+    "diversity_weight": Change(1.0),
     "batch_norm": Change("joint"),
     "pixel_norm": Change("per_domain", {"strategy": "full"}),
     "dropout": Change(0.1),

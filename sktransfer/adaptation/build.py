@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sktransfer.adaptation.domain_pixels import DomainPixels
-    from sktransfer.adaptation.norms import BatchNormMode, SourceStatistics
+    from sktransfer.adaptation.norms import BatchNormMode, NormStatistics
     from sktransfer.training.settings import TrainingSettings
 
 __all__ = ["NO_BACKBONE", "AdaptationNetwork", "loaded_nothing", "two_domains", "without_backbone"]
@@ -64,7 +64,7 @@ class AdaptationNetwork(TransferNetwork):
 @contextmanager
 def two_domains(
     network: AdaptationNetwork, mode: BatchNormMode, domain_pixels: DomainPixels | None
-) -> Iterator[SourceStatistics]:
+) -> Iterator[NormStatistics]:
     """Let a network see two domains in a batch inside, and be the plain one again afterwards.
 
     Parameters
@@ -81,7 +81,7 @@ def two_domains(
     dict
         Filled at the end with the running statistics of the source, where it has its own.
     """
-    statistics: SourceStatistics = {}
+    statistics: NormStatistics = {}
     network.switch = split_batchnorms(network, mode)
     network.switch.domain = "source"  # of the rows that are held back
     network.domain_pixels = domain_pixels

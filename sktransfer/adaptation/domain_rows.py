@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sktransfer.adaptation.domain_batches import DomainRows
+from sktransfer.adaptation.domain_statistics import DomainBackbones
+from sktransfer.images.sequences import SomeRows
+from sktransfer.training.arrays import allocate
 from sktransfer.training.batches import TrainingRows
 from sktransfer.training.hold_out import hold_out
 from sktransfer.training.inputs import Inputs, compute_inputs
@@ -35,7 +38,8 @@ def inputs_of_numbers(parts: Sequence[NDArray[np.float32]]) -> Inputs:
 
 def inputs_of_parts(
     parts: Sequence[ImageSequence],
-    loaded: LoadedBackbone,
+    backbones: LoadedBackbone | DomainBackbones,
+    is_source: NDArray[np.bool_],
     preprocessing: Preprocessing,
     settings: TrainingSettings,
     seed: int,
@@ -46,25 +50,43 @@ def inputs_of_parts(
     ----------
     parts : sequence of ImageSequence
         `X`, and `X_target` if it was given.
-    loaded, preprocessing, settings, seed
+    backbones : LoadedBackbone or DomainBackbones
+        The backbone of all rows, or one for each domain.
+    is_source : ndarray of shape (n_rows,), dtype bool
+        Whether each row of all parts is of a source.
+    preprocessing, settings, seed
         As for `compute_inputs`.
     """
+    if not isinstance(backbones, DomainBackbones):
+        images = parts[0] if len(parts) == 1 else SomeRows(parts, np.arange(len(is_source)))
+        return compute_inputs(images, backbones, preprocessing, settings, seed)
+    of_each = [np.flatnonzero(is_source), np.flatnonzero(~is_source)]
     computed = [
-        compute_inputs(images, loaded, preprocessing, settings, seed + number)
-        for number, images in enumerate(parts)
-    ]
-    if len(computed) == 1:
-        return computed[0]
-    starts = np.cumsum([0, *map(len, parts)])
-    failed = [
-        int(start) + row
-        for start, inputs in zip(starts, computed, strict=False)
-        for row in inputs.failed
+        compute_inputs(SomeRows(parts, rows), loaded, preprocessing, settings, seed + number)
+        for number, (rows, loaded) in enumerate(
+            zip(of_each, (backbones.source, backbones.target), strict=True)
+        )
     ]
     views = [
-        np.concatenate(view) for view in zip(*(inputs.views for inputs in computed), strict=True)
+        _in_order(view, of_each) for view in zip(*(inputs.views for inputs in computed), strict=True)
     ]
+    failed = sorted(
+        int(rows[row])
+        for rows, inputs in zip(of_each, computed, strict=True)
+        for row in inputs.failed
+    )
     return replace(computed[0], views=views, failed=failed)
+
+
+def _in_order(
+    views: Sequence[NDArray[np.generic]], of_each: Sequence[NDArray[np.intp]]
+) -> NDArray[np.generic]:
+    """Put the rows of each domain where they were among all."""
+    n_rows = sum(map(len, of_each))
+    ordered: NDArray[np.generic] = allocate((n_rows, *views[0].shape[1:]), views[0].dtype.type)
+    for view, rows in zip(views, of_each, strict=True):
+        ordered[rows] = view
+    return ordered
 
 
 def domain_rows(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
@@ -16,8 +16,10 @@ from sklearn.base import (
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
 from sktransfer.adaptation.build import loaded_nothing, without_backbone
+from sktransfer.adaptation.choosing import choose
 from sktransfer.adaptation.domain_pixels import refuse_frozen_stages
 from sktransfer.adaptation.domain_rows import domain_rows, inputs_of_numbers, inputs_of_parts
+from sktransfer.adaptation.domain_statistics import DomainBackbones
 from sktransfer.adaptation.domains import TARGET, as_labels, join_domains
 from sktransfer.adaptation.heads import TwoHeads
 from sktransfer.adaptation.parameters import AdaptationParameters
@@ -47,8 +49,8 @@ if TYPE_CHECKING:
     from sklearn.utils import Tags
 
     from sktransfer.adaptation.alignments import Alignment
+    from sktransfer.adaptation.choosing import Choices
     from sktransfer.adaptation.heads import AdaptationHead
-    from sktransfer.adaptation.norms import BatchNormMode
     from sktransfer.training.portable_network import TrainedNetwork
 
 __all__ = ["AdaptedClassifier"]
@@ -271,8 +273,8 @@ class AdaptedClassifier(
     ) -> AdaptedClassifier:
         check_parameters(self)
         refuse_missing_y(y, type(self).__name__)
-        scratch = True if self.backbone is None else None
-        settings = training_settings(self, backbone_is_new=scratch)
+        is_new = self.backbone is None or (self.strategy == "auto" and self.weights == "random")
+        settings = training_settings(self, backbone_is_new=is_new or None)
         parts = self._parts(X, X_target)
         domains = join_domains(y, sample_domain, [*map(len, parts)], unlabeled=self.unlabeled)
         labels = domains.source_labels
@@ -280,23 +282,37 @@ class AdaptedClassifier(
         factors = class_weights(self.class_weight, target, labels, np.ones(len(labels)))
         seed = draw_seed(self.random_state)
         if self.backbone is None:
+            choices, backbones = choose(self, None), None
             settings, loaded = without_backbone(settings), loaded_nothing()
             preprocessing, inputs = loaded.preprocessing, inputs_of_numbers(parts)
         else:
             loaded = load(settings.network, seed)
+            choices = choose(self, loaded)
+            settings = replace(
+                settings, network=replace(settings.network, strategy=choices.strategy)
+            )
             preprocessing = input_preprocessing(
                 loaded.preprocessing, self.image_size, self.image_shape, loaded.spec.patch
             )
-            inputs = inputs_of_parts(parts, loaded, preprocessing, settings, seed)
+            backbones = (
+                DomainBackbones.fitted(
+                    loaded, parts, domains.is_source, preprocessing, settings, seed
+                )
+                if choices.batch_norm == "per_domain" and not settings.network.from_scratch
+                else None
+            )
+            inputs = inputs_of_parts(
+                parts, backbones or loaded, domains.is_source, preprocessing, settings, seed
+            )
             if self.pixel_norm == "per_domain":
                 refuse_frozen_stages(settings.network, loaded.spec, inputs.kind)
         rows, valid = domain_rows(inputs, domains, target, factors, settings.held_out, seed)
         heads = self._two_heads(len(domains.names))
-        from sktransfer.adaptation.train import adapt
+        from sktransfer.adaptation.train import DomainData, adapt
 
         outcome = adapt(
-            inputs, rows, valid, loaded, preprocessing, target, settings,
-            self._adaptation_settings(heads), seed,
+            DomainData(inputs, rows, valid, backbones), loaded, preprocessing, target, settings,
+            self._adaptation_settings(heads, choices), seed,
         )  # fmt: skip
         self._coder, self._trained = target, outcome.trained
         self._source_statistics = outcome.source_statistics
@@ -306,19 +322,21 @@ class AdaptedClassifier(
         self._marks_by_label = sample_domain is None and X_target is None
         self.domains_ = domains.names
         self.failed_ = inputs.failed
+        self.strategy_, self.strategy_reason_ = choices.strategy, choices.reason
         self.trunk_, self.trunk_reason_ = inputs.kind, inputs.reason
         self.history_ = outcome.history
         self.n_iter_ = len(self.history_)
         return self
 
-    def _adaptation_settings(self, heads: TwoHeads) -> AdaptationSettings:
+    def _adaptation_settings(self, heads: TwoHeads, choices: Choices) -> AdaptationSettings:
         return AdaptationSettings(
             self._alignment(),
             heads,
             float(self.lambda_max),
             float(self.lambda_gamma),
-            float(self.entropy_weight),
-            cast("BatchNormMode", self.batch_norm or "joint"),
+            choices.entropy_weight,
+            choices.diversity_weight,
+            choices.batch_norm or "joint",
             self.pixel_norm == "per_domain" and self.backbone is not None,
         )
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["entropy_loss", "two_or_more"]
+__all__ = ["entropy_loss", "mean_prediction_entropy", "two_or_more"]
 
 
 def entropy_loss(scores: Tensor) -> Tensor:
@@ -35,6 +35,38 @@ def entropy_loss(scores: Tensor) -> Tensor:
     """
     logarithms = F.log_softmax(two_or_more(scores.float()), 1)
     return -(logarithms.exp() * logarithms).sum(1).mean()
+
+
+def mean_prediction_entropy(scores: Tensor) -> Tensor:
+    """Compute the entropy of the mean prediction, in nats: 0 where all rows are given to one class.
+
+    Kept high while the entropy of each prediction is brought down, it keeps all rows from falling to
+    one class [1]_, [2]_.
+
+    Parameters
+    ----------
+    scores : Tensor of shape (batch, 1) or (batch, n_classes)
+        One logit for two classes, or one for each.
+
+    Returns
+    -------
+    Tensor of shape (), dtype float32
+
+    References
+    ----------
+    .. [1] Krause, Perona, Gomes, "Discriminative clustering by regularized information
+       maximization", NeurIPS 2010, equation 3.
+    .. [2] Liang, Hu, Feng, "Do we really need to access the source data? Source hypothesis transfer
+       for unsupervised domain adaptation", ICML 2020, equation 4.
+
+    Examples
+    --------
+    >>> float(mean_prediction_entropy(torch.tensor([[-99.0], [99.0]])))
+    0.693...
+    """
+    mean = two_or_more(scores.float()).softmax(1).mean(0)
+    entropy: Tensor = -torch.special.xlogy(mean, mean).sum()
+    return entropy
 
 
 def two_or_more(logits: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from sktransfer.adaptation.alignments import AlignedBatch
 from sktransfer.adaptation.alignments.reversal import reversal_strength
 from sktransfer.adaptation.collapse import Signs
-from sktransfer.adaptation.logits import entropy_loss
+from sktransfer.adaptation.logits import entropy_loss, mean_prediction_entropy
 from sktransfer.exceptions import TrainingError, TrainingWarning
 from sktransfer.training.loop import TransferNet
 from sktransfer.training.targets import weighted_loss
@@ -41,8 +41,9 @@ class StepPlan:
         Brings the domains together.
     lambda_max, gamma : float
         See `reversal_strength`.
-    entropy_weight : float
-        Weight of the entropy of predictions for the target, relative to lambda.
+    entropy_weight, diversity_weight : float
+        Weights of the entropy of predictions for the target, and of that of their mean, relative to
+        lambda.
     n_steps : int
         Steps of the whole training.
     n_sources : int
@@ -60,6 +61,7 @@ class StepPlan:
     lambda_max: float
     gamma: float
     entropy_weight: float
+    diversity_weight: float
     n_steps: int
     n_sources: int
     max_grad_norm: float | None
@@ -135,6 +137,10 @@ class AdaptationNet(TransferNet):
             entropy = entropy_loss(every_score[n_source:])
             alignment_loss = alignment_loss + plan.entropy_weight * strength * entropy
             seen["target_entropy"] = float(entropy.detach())
+        if plan.diversity_weight:
+            diversity = mean_prediction_entropy(every_score[n_source:])
+            alignment_loss = alignment_loss - plan.diversity_weight * strength * diversity
+            seen["target_diversity"] = float(diversity.detach())
         (label_loss + alignment_loss).backward()  # type: ignore[no-untyped-call]
         plan.alignment.check_gradient(hidden, strength)
         norm = self._clip(plan)

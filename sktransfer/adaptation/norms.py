@@ -21,16 +21,17 @@ __all__ = [
     "BatchNormMode",
     "DomainNorm",
     "DomainSwitch",
-    "SourceStatistics",
+    "NormStatistics",
     "join_batchnorms",
+    "set_source_statistics",
     "set_statistics",
     "split_batchnorms",
     "statistics_kept",
 ]
 
 BatchNormMode: TypeAlias = Literal["joint", "separate", "per_domain"]
-SourceStatistics: TypeAlias = dict[str, tuple[Tensor, Tensor]]
-"""Running mean and variance of the source, by the path of a BatchNorm."""
+NormStatistics: TypeAlias = dict[str, tuple[Tensor, Tensor]]
+"""Running mean and variance by the path of a BatchNorm."""
 
 
 @dataclass
@@ -79,7 +80,7 @@ class DomainNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalise a batch; see `DomainSwitch` for which rows are of which domain."""
         n_source = self.switch.n_source
-        if n_source is None or not self.norm.training:
+        if n_source is None or not (self.per_domain or self.norm.training):
             norm = self.source_norm if self.switch.domain == "source" else self.norm
             return norm(x)  # type: ignore[no-any-return]
         return torch.cat([self.source_norm(x[:n_source]), self.norm(x[n_source:])])
@@ -123,13 +124,13 @@ def split_batchnorms(module: nn.Module, mode: BatchNormMode) -> DomainSwitch:
     return switch
 
 
-def join_batchnorms(module: nn.Module) -> SourceStatistics:
+def join_batchnorms(module: nn.Module) -> NormStatistics:
     """Take every BatchNorm out of its `DomainNorm`, in place, and return the source's statistics.
 
     The network is then the plain one again, with the statistics of the target where each domain has
     its own.
     """
-    found: SourceStatistics = {}
+    found: NormStatistics = {}
     for path, part in list(module.named_modules()):
         if isinstance(part, DomainNorm):
             parent, _, name = path.rpartition(".")
@@ -142,11 +143,20 @@ def join_batchnorms(module: nn.Module) -> SourceStatistics:
     return found
 
 
-def set_statistics(module: nn.Module, statistics: SourceStatistics) -> None:
+def set_statistics(module: nn.Module, statistics: NormStatistics) -> None:
     """Give the BatchNorms of a plain network other running statistics, in place."""
     for path, (mean, var) in statistics.items():
         norm = module.get_submodule(path)
         norm.load_state_dict({"running_mean": mean, "running_var": var}, strict=False)
+
+
+def set_source_statistics(module: nn.Module, statistics: NormStatistics) -> None:
+    """Give the norms of the source other running statistics, in place, where they have their own."""
+    for path, (mean, var) in statistics.items():
+        norm = module.get_submodule(path)
+        if isinstance(norm, DomainNorm) and norm.per_domain:
+            state = {"running_mean": mean, "running_var": var}
+            norm.source_norm.load_state_dict(state, strict=False)
 
 
 @contextmanager

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sktransfer.parameters import checked, choice, integer, number, optional
+from sktransfer.training.freezing import STRATEGIES
 from sktransfer.training.parameters import TrainingParameters
 
 if TYPE_CHECKING:
     from sktransfer.backbones.spec import BackboneLike
+    from sktransfer.parameters import Constraint
 
 __all__ = ["AdaptationParameters"]
+
+
+def _or_auto(constraint: Constraint) -> Constraint:
+    """Return the constraint that a parameter is "auto" or fulfils another one."""
+    return lambda name, value: None if value == "auto" else constraint(name, value)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -32,16 +39,26 @@ class AdaptationParameters(TrainingParameters):
         p is the share of all steps that have been made.
     bottleneck : int or None, default=256
         Width of a layer, with BatchNorm and ReLU, between features and heads. None leaves it out.
-    entropy_weight : float, default=0.0
+    entropy_weight : float or "auto", default="auto"
         Weight of the mean entropy of the predictions for target rows, in nats, relative to lambda.
         Above zero the boundary of the classes keeps away from rows of the target; 0.1 to 1 is usual.
-    batch_norm : {"joint", "separate", "per_domain"} or None, default="separate"
+        "auto" is 1 with weights that were trained on images of 128 pixels or more, else 0.
+    diversity_weight : float or "auto", default="auto"
+        Weight of the entropy of the mean prediction for target rows, which is kept high, in nats,
+        relative to lambda: all classes shall occur in the target (information maximisation, Liang et
+        al., ICML 2020). "auto" is 1 with weights that were trained on images of 128 pixels or more,
+        else 0.
+    batch_norm : {"auto", "joint", "separate", "per_domain"} or None, default="auto"
         Treatment of the two halves of a batch by BatchNorm, where it trains: it normalises them as
         one; or each by itself, and predicts with running statistics of both; or the same, and
         predicts with those of the target (of the source, for rows that `predict` is told are of
         the source). None leaves it out of the bottleneck; that of a backbone is then "joint".
-        On images the last two do alike, and better than "joint"; on rows of numbers whose domains
-        lie far apart, "per_domain" predicts the target best, and "joint" both.
+        With "per_domain" all stages of a pre-trained backbone, frozen ones too, get statistics of
+        each domain before the training begins, in which those of the weights count as 768 images
+        (Li et al., 2018; Schneider et al., NeurIPS 2020). "auto" is that with weights that were trained on images of 128 pixels or more, and
+        otherwise "separate". On small images the last two do alike, and better than "joint"; on
+        rows of numbers whose domains lie far apart, "per_domain" predicts the target best, and
+        "joint" both.
     pixel_norm : {"weights", "per_domain"}, default="weights"
         Whether pixels are normalised as the weights were trained, or each domain by its own mean
         and deviation. The second needs a strategy under which all stages train.
@@ -50,9 +67,10 @@ class AdaptationParameters(TrainingParameters):
     unlabeled : object, default=-1
         Label that marks rows of the target, of the labels' own type; None, NaN and pandas' NA are
         possible, and any of them marks whatever a container has for a missing label.
-    strategy : {"scratch", "full", "frozen", "partial"}, default="partial"
+    strategy : {"auto", "scratch", "full", "frozen", "partial"}, default="auto"
         Part of the backbone that trains, as in :class:`~sktransfer.FineTuneClassifier`. With "frozen"
-        only the bottleneck can adapt.
+        only the bottleneck can adapt. "auto" is that with weights that were trained on images of 128
+        pixels or more, "scratch" with random weights, and otherwise "partial"; see `strategy_`.
     head : {"linear", "mlp"} or callable, default="linear"
         Head of the classes; it reads the bottleneck.
     warmup_epochs : int, default=0
@@ -84,12 +102,15 @@ class AdaptationParameters(TrainingParameters):
         Numbers of the domains, sources first; 1 and -2 where none were given.
     history_ : list of dict
         Records of the epochs: epoch, phase, label_loss, domain_loss, domain_accuracy (of the domain
-        head, where there is one), target_entropy (with an `entropy_weight`), lambda, lr, backbone_lr,
-        seconds, and "collapsed", in words, where the training had to go back.
+        head, where there is one), target_entropy (with an `entropy_weight`), target_diversity (with a
+        `diversity_weight`), lambda, lr, backbone_lr, seconds, and
+        "collapsed", in words, where the training had to go back.
     n_iter_ : int
         Number of epochs that were run.
     net_ : skorch.NeuralNet
         The net; its `module_` maps inputs to scores.
+    strategy_, strategy_reason_ : str
+        Strategy of the training, and the reason for it.
     trunk_, trunk_reason_ : str
         Stored output of what ran once an image, on which the epochs trained, and the reason.
     failed_ : list of int
@@ -116,10 +137,16 @@ class AdaptationParameters(TrainingParameters):
     backbone: BackboneLike = field(default="resnet50", kw_only=False)
     lambda_max: float = checked(1.0, number(0, math.inf, "how strongly to adapt", closed=True))
     lambda_gamma: float = checked(10.0, number(0, 1e9, "how early lambda rises", closed=True))
+    strategy: str = checked("auto", choice("auto", *STRATEGIES))
     bottleneck: int | None = checked(256, optional(integer(1, "features that both heads read")))
-    entropy_weight: float = checked(0.0, number(0, 1e9, "what certainty counts", closed=True))
+    entropy_weight: float | Literal["auto"] = checked(
+        "auto", _or_auto(number(0, 1e9, "what certainty counts", closed=True))
+    )
+    diversity_weight: float | Literal["auto"] = checked(
+        "auto", _or_auto(number(0, 1e9, "what it counts that all classes occur", closed=True))
+    )
     batch_norm: str | None = checked(
-        "separate", optional(choice("joint", "separate", "per_domain"))
+        "auto", optional(choice("auto", "joint", "separate", "per_domain"))
     )
     pixel_norm: str = checked("weights", choice("weights", "per_domain"))
     dropout: float = checked(0.5, number(0, 0.99, "what is left out", closed=True))

@@ -25,8 +25,9 @@ class AdaptationSettings:
         Builds the heads.
     lambda_max, lambda_gamma : float
         Final weight of the alignment, and steepness of its rise.
-    entropy_weight : float
-        Weight of the entropy of predictions for the target, relative to lambda.
+    entropy_weight, diversity_weight : float
+        Weights of the entropy of predictions for the target, and of that of their mean, relative to
+        lambda.
     batch_norm : {"joint", "separate", "per_domain"}
         Treatment of the two halves of a batch by BatchNorm.
     pixels_per_domain : bool
@@ -38,5 +39,6 @@ class AdaptationSettings:
     lambda_max: float
     lambda_gamma: float
     entropy_weight: float
+    diversity_weight: float
     batch_norm: BatchNormMode
     pixels_per_domain: bool

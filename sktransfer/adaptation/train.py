@@ -15,6 +15,7 @@ from sktransfer.adaptation.collapse import CollapseDetector
 from sktransfer.adaptation.domain_batches import DomainBatches
 from sktransfer.adaptation.domain_pixels import DomainPixels
 from sktransfer.adaptation.loop import AdaptationNet, AdaptationRecord, StepPlan
+from sktransfer.adaptation.norms import set_source_statistics, set_statistics
 from sktransfer.randomness import RandomStream
 from sktransfer.training.build import feature_width, fit_standardizer, new_network
 from sktransfer.training.callbacks import COLUMNS, tidy
@@ -24,9 +25,13 @@ from sktransfer.training.net import own_callbacks, skorch_options
 from sktransfer.training.targets import RowLoss
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from sktransfer.adaptation.domain_batches import DomainRows
+    from sktransfer.adaptation.domain_statistics import DomainBackbones
+    from sktransfer.adaptation.norms import DomainSwitch
     from sktransfer.adaptation.settings import AdaptationSettings
     from sktransfer.backbones.weights import LoadedBackbone
     from sktransfer.preprocessing import Preprocessing
@@ -36,7 +41,7 @@ if TYPE_CHECKING:
     from sktransfer.training.settings import TrainingSettings
     from sktransfer.training.targets import ClassTarget
 
-__all__ = ["Outcome", "adapt"]
+__all__ = ["DomainData", "Outcome", "adapt"]
 
 _MEASURED: Final = 256  # rows of each domain by which features are standardised
 _AT_ONCE: Final = 64
@@ -48,6 +53,7 @@ _COLUMNS: Final = {
     "domain_loss": "domain_loss",
     "domain_accuracy": "domain_accuracy",
     "target_entropy": "target_entropy",
+    "target_diversity": "target_diversity",
     "lambda": "lambda",
     **{name: shown for name, shown in COLUMNS.items() if name not in ("train_loss", "dur")},
     "collapsed": "collapsed",
@@ -80,10 +86,30 @@ class Outcome:
     history: list[dict[str, object]]
 
 
+@dataclass(frozen=True, eq=False)
+class DomainData:
+    """Inputs of a training on two domains.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        Inputs of all rows.
+    rows : DomainRows
+        Rows of each domain.
+    valid : TrainingRows or None
+        Rows of the source that are held back.
+    backbones : DomainBackbones or None
+        The backbone with the statistics of each domain, where frozen stages have them.
+    """
+
+    inputs: Inputs
+    rows: DomainRows
+    valid: TrainingRows | None
+    backbones: DomainBackbones | None
+
+
 def adapt(
-    inputs: Inputs,
-    rows: DomainRows,
-    valid: TrainingRows | None,
+    data: DomainData,
     loaded: LoadedBackbone,
     preprocessing: Preprocessing,
     target: ClassTarget,
@@ -95,12 +121,8 @@ def adapt(
 
     Parameters
     ----------
-    inputs : Inputs
-        Inputs of all rows.
-    rows : DomainRows
-        Rows of each domain.
-    valid : TrainingRows or None
-        Rows of the source that are held back.
+    data : DomainData
+        Inputs of both domains.
     loaded : LoadedBackbone
         The backbone with its weights.
     preprocessing : Preprocessing
@@ -122,6 +144,7 @@ def adapt(
         If nothing could adapt, or BatchNorm would see one row.
     """
     _refuse_nothing_to_adapt(settings, adaptation)
+    rows = data.rows
     pixels = DomainPixels.of(preprocessing, rows) if adaptation.pixels_per_domain else None
     width = (
         rows.views[0].shape[1]
@@ -138,11 +161,16 @@ def adapt(
     )
     network = trained.network
     assert isinstance(network, AdaptationNetwork)
-    if loaded.spec is NO_BACKBONE or not settings.network.from_scratch:
-        # In float32, whatever the training computes in.
-        fit_standardizer(network, _some_inputs(rows), replace(settings, precision="float32"))
+    if data.backbones is not None:
+        set_statistics(network.backbone, data.backbones.target_statistics)
     with two_domains(network, adaptation.batch_norm, pixels) as statistics:
-        net = _make_net(network, inputs, rows, valid, target, settings, adaptation, seed)
+        if data.backbones is not None:
+            set_source_statistics(network.backbone, data.backbones.source_statistics)
+        if loaded.spec is NO_BACKBONE or not settings.network.from_scratch:
+            # In float32, whatever the training computes in.
+            in_float32 = replace(settings, precision="float32")
+            fit_standardizer(network, _some_inputs(rows, network.switch), in_float32)
+        net = _make_net(network, data, target, settings, adaptation, seed)
         train(net, rows)
     trained.changed(backbone=True)
     network.eval()
@@ -151,23 +179,25 @@ def adapt(
     return Outcome(trained, own, source, net, tidy(net.history, _COLUMNS))
 
 
-def _some_inputs(rows: DomainRows) -> list[torch.Tensor]:
-    some = np.concatenate([domain[:_MEASURED] for domain in rows.domains])
-    starts = range(0, len(some), _AT_ONCE)
-    return [rows.batch(some[start : start + _AT_ONCE])[0]["inputs"] for start in starts]
+def _some_inputs(rows: DomainRows, switch: DomainSwitch) -> Iterator[torch.Tensor]:
+    """Yield inputs of each domain, while the norms are switched to it."""
+    for number, domain in enumerate(rows.domains):
+        switch.domain = "source" if number < rows.n_sources else "target"
+        for start in range(0, len(domain[:_MEASURED]), _AT_ONCE):
+            yield rows.batch(domain[start : min(start + _AT_ONCE, _MEASURED)])[0]["inputs"]
+    switch.domain = "source"
 
 
 def _make_net(
     network: AdaptationNetwork,
-    inputs: Inputs,
-    rows: DomainRows,
-    valid: TrainingRows | None,
+    data: DomainData,
     target: ClassTarget,
     settings: TrainingSettings,
     adaptation: AdaptationSettings,
     seed: int,
 ) -> AdaptationNet:
     """Build and initialise the skorch net."""
+    rows = data.rows
     network.to(settings.device).to(memory_format=torch.channels_last)
     halves = rows.halves(settings.batch_size)
     _refuse_halves_of_one(network, halves.half, settings.batch_size)
@@ -190,6 +220,7 @@ def _make_net(
         adaptation.lambda_max,
         adaptation.lambda_gamma,
         adaptation.entropy_weight,
+        adaptation.diversity_weight,
         n_steps,
         rows.n_sources,
         settings.max_grad_norm,
@@ -199,12 +230,12 @@ def _make_net(
     own = own_callbacks(settings, network.first_trained, len(halves))
     early_stopping = [own.pop()] if settings.patience is not None else []
     own = [*own, ("adaptation_record", AdaptationRecord()), *early_stopping]
-    options = skorch_options(settings, own, groups, valid)
+    options = skorch_options(settings, own, groups, data.valid)
     options |= {
         "criterion": RowLoss(target),
         "iterator_train": DomainBatches,
         "iterator_train__seed": seed,
-        "iterator_train__augmentation": inputs.augmentation,
+        "iterator_train__augmentation": data.inputs.augmentation,
         "iterator_train__device": settings.device,
     }
     options |= dict(settings.net_params)

@@ -26,9 +26,12 @@ from sktransfer.images.pixels import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
     from PIL import Image
 
-__all__ = ["DatasetItems", "FlatRows", "ImageSequence", "Items", "PixelRows"]
+__all__ = ["DatasetItems", "FlatRows", "ImageSequence", "Items", "PixelRows", "SomeRows"]
 
 
 # One for all data sets: a Subset reads through the same file as the data set that it is cut from.
@@ -203,6 +206,60 @@ class DatasetItems(ImageSequence):
                 "Repair the data set",
             ) from exc
         return item[0] if isinstance(item, (tuple, list)) and item else item
+
+
+class SomeRows(ImageSequence):
+    """Some rows of sequences that lie one after the other; messages call an image what those do.
+
+    Parameters
+    ----------
+    parts : sequence of ImageSequence
+        The sequences.
+    rows : ndarray of shape (n_rows,), dtype int
+        Rows, counted through all of them.
+
+    Examples
+    --------
+    >>> parts = [Items(["a.png", "b.png"]), Items(["c.png"])]
+    >>> SomeRows(parts, np.array([2, 1])).describe(0)
+    "image 0 of 1 ('c.png')"
+    """
+
+    def __init__(self, parts: Sequence[ImageSequence], rows: NDArray[np.intp]) -> None:
+        super().__init__(rows)
+        self._parts = parts
+        self._ends = np.cumsum([len(part) for part in parts])
+
+    @property
+    def one_reader(self) -> bool:
+        """Whether one of the sequences wants to be read by one thread."""
+        return any(part.one_reader for part in self._parts)
+
+    def read(self, row: int) -> Payload:
+        """Fetch the content of one image."""
+        part, own_row = self._place(row)
+        return part.read(own_row)
+
+    def decode(self, row: int, payload: Payload, *, min_size: int | None = None) -> Image.Image:
+        """Turn what `read` returned into an upright RGB image."""
+        part, own_row = self._place(row)
+        return part.decode(own_row, payload, min_size=min_size)
+
+    def describe(self, row: int) -> str:
+        """Name one image as its own sequence does."""
+        part, own_row = self._place(row)
+        return part.describe(own_row)
+
+    def _item(self, row: int) -> object:
+        part, own_row = self._place(row)
+        return part._item(own_row)
+
+    def _place(self, row: int) -> tuple[ImageSequence, int]:
+        """Find the sequence of a row, and its row there."""
+        wanted = int(self._X[row])
+        number = int(np.searchsorted(self._ends, wanted, side="right"))
+        part = self._parts[number]
+        return part, wanted - int(self._ends[number]) + len(part)
 
 
 def _is_thread_safe(X: object) -> bool:

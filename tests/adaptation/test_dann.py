@@ -435,7 +435,10 @@ def test_cross_val_predict_labels_every_row(blobs):
         ({"y": [0, 0, -1, -1]}, r"1 class|one class"),
         ({"y": [0, 1, -1]}, r"X and y have different lengths: 4 rows and 3 labels"),
         ({"sample_domain": [1, 1, 1, 1]}, r"sample_domain has no target row"),
-        ({"batch_norm": "none"}, r"batch_norm='none' is not possible\. Choose one of: 'joint'"),
+        (
+            {"batch_norm": "none"},
+            r"batch_norm='none' is not possible\. Choose one of: 'auto', 'joint'",
+        ),
         ({"algorithm": "gan"}, r"algorithm='gan' is not possible\. Choose one of: 'reversal'"),
         ({"lambda_max": -1}, r"lambda_max=-1 must be at least 0"),
         ({"bottleneck": 0}, r"bottleneck=0 must be at least 1"),

@@ -18,6 +18,11 @@ AUTO: Final = "auto"
 
 _LARGE: Final = 128  # pixels on a side
 
+# Weights of certain and of varied predictions. Without statistics of each domain the first predictions
+# for the target are worse, and to ask them to be certain can make them worse still.
+_WITH_STATISTICS: Final = 1.0
+_WITHOUT_STATISTICS: Final = 0.3
+
 
 @dataclass(frozen=True)
 class Choices:
@@ -61,10 +66,12 @@ def choose(parameters: AdaptationParameters, loaded: LoadedBackbone | None) -> C
     is_general = loaded is not None and strategy != "scratch" and _is_general(loaded)
     batch_norm = parameters.batch_norm
     if batch_norm == AUTO:
-        by_domain = is_general and loaded is not None and has_statistics(loaded.module)
-        batch_norm = "per_domain" if by_domain else "separate"
+        batch_norm = "per_domain" if is_general else "separate"
+    drawn = 0.0
+    if is_general and loaded is not None:
+        drawn = _WITH_STATISTICS if has_statistics(loaded.module) else _WITHOUT_STATISTICS
     entropy, diversity = (
-        float(is_general if weight == AUTO else weight)
+        drawn if weight == AUTO else float(weight)
         for weight in (parameters.entropy_weight, parameters.diversity_weight)
     )
     return Choices(strategy, cast("BatchNormMode", batch_norm), entropy, diversity, reason)

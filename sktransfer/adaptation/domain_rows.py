@@ -68,7 +68,8 @@ def inputs_of_parts(
         )
     ]
     views = [
-        _in_order(view, of_each) for view in zip(*(inputs.views for inputs in computed), strict=True)
+        _in_order(view, of_each)
+        for view in zip(*(inputs.views for inputs in computed), strict=True)
     ]
     failed = sorted(
         int(rows[row])

@@ -19,7 +19,7 @@ from sktransfer.adaptation.build import loaded_nothing, without_backbone
 from sktransfer.adaptation.choosing import choose
 from sktransfer.adaptation.domain_pixels import refuse_frozen_stages
 from sktransfer.adaptation.domain_rows import domain_rows, inputs_of_numbers, inputs_of_parts
-from sktransfer.adaptation.domain_statistics import DomainBackbones
+from sktransfer.adaptation.domain_statistics import DomainBackbones, has_statistics
 from sktransfer.adaptation.domains import TARGET, as_labels, join_domains
 from sktransfer.adaptation.heads import TwoHeads
 from sktransfer.adaptation.parameters import AdaptationParameters
@@ -298,7 +298,9 @@ class AdaptedClassifier(
                 DomainBackbones.fitted(
                     loaded, parts, domains.is_source, preprocessing, settings, seed
                 )
-                if choices.batch_norm == "per_domain" and not settings.network.from_scratch
+                if choices.batch_norm == "per_domain"
+                and not settings.network.from_scratch
+                and has_statistics(loaded.module)
                 else None
             )
             inputs = inputs_of_parts(

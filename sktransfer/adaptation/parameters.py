@@ -42,12 +42,12 @@ class AdaptationParameters(TrainingParameters):
     entropy_weight : float or "auto", default="auto"
         Weight of the mean entropy of the predictions for target rows, in nats, relative to lambda.
         Above zero the boundary of the classes keeps away from rows of the target; 0.1 to 1 is usual.
-        "auto" is 1 with weights that were trained on images of 128 pixels or more, else 0.
+        "auto" is 0 with backbones of images of less than 128 pixels, else 1 if the backbone has
+        BatchNorm, and 0.3 if it has none.
     diversity_weight : float or "auto", default="auto"
         Weight of the entropy of the mean prediction for target rows, which is kept high, in nats,
         relative to lambda: all classes shall occur in the target (information maximisation, Liang et
-        al., ICML 2020). "auto" is 1 with weights that were trained on images of 128 pixels or more,
-        else 0.
+        al., ICML 2020). "auto" is as for `entropy_weight`.
     batch_norm : {"auto", "joint", "separate", "per_domain"} or None, default="auto"
         Treatment of the two halves of a batch by BatchNorm, where it trains: it normalises them as
         one; or each by itself, and predicts with running statistics of both; or the same, and
@@ -55,10 +55,10 @@ class AdaptationParameters(TrainingParameters):
         the source). None leaves it out of the bottleneck; that of a backbone is then "joint".
         With "per_domain" all stages of a pre-trained backbone, frozen ones too, get statistics of
         each domain before the training begins, in which those of the weights count as 768 images
-        (Li et al., 2018; Schneider et al., NeurIPS 2020). "auto" is that with weights that were trained on images of 128 pixels or more, and
-        otherwise "separate". On small images the last two do alike, and better than "joint"; on
-        rows of numbers whose domains lie far apart, "per_domain" predicts the target best, and
-        "joint" both.
+        (Li et al., 2018; Schneider et al., NeurIPS 2020). "auto" is that with backbones of images of
+        128 pixels or more, otherwise "separate". On small images the last two do alike, and better
+        than "joint"; on rows of numbers whose domains lie far apart, "per_domain" predicts the
+        target best, and "joint" both.
     pixel_norm : {"weights", "per_domain"}, default="weights"
         Whether pixels are normalised as the weights were trained, or each domain by its own mean
         and deviation. The second needs a strategy under which all stages train.
@@ -69,8 +69,8 @@ class AdaptationParameters(TrainingParameters):
         possible, and any of them marks whatever a container has for a missing label.
     strategy : {"auto", "scratch", "full", "frozen", "partial"}, default="auto"
         Part of the backbone that trains, as in :class:`~sktransfer.FineTuneClassifier`. With "frozen"
-        only the bottleneck can adapt. "auto" is that with weights that were trained on images of 128
-        pixels or more, "scratch" with random weights, and otherwise "partial"; see `strategy_`.
+        only the bottleneck can adapt. "auto" is that with backbones of images of 128 pixels or
+        more, "scratch" with random weights, and otherwise "partial"; see `strategy_`.
     head : {"linear", "mlp"} or callable, default="linear"
         Head of the classes; it reads the bottleneck.
     warmup_epochs : int, default=0

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     )
     from sktransfer.unlabelled import (
         DistilledFeatureTransformer,
+        LabeledClassifier,
         LabeledFold,
         NeighborSelfTrainingClassifier,
         NeighborSmoother,
@@ -70,6 +71,7 @@ __all__ = [  # noqa: RUF022 - sorted as `sorted` does
     "FineTuneClassifier",
     "FineTuneRegressor",
     "FineTuneSegmenter",
+    "LabeledClassifier",
     "LabeledFold",
     "LayerSweepDisplay",
     "MMDClassifier",
@@ -115,6 +117,7 @@ _HOMES = {
     "FineTuneClassifier": "sktransfer.finetuning",
     "FineTuneRegressor": "sktransfer.finetuning",
     "FineTuneSegmenter": "sktransfer.segmentation",
+    "LabeledClassifier": "sktransfer.unlabelled",
     "LabeledFold": "sktransfer.unlabelled",
     "LayerSweepDisplay": "sktransfer.plotting",
     "MMDClassifier": "sktransfer.adaptation",

@@ -25,6 +25,7 @@ SIGNIFICANT = 0.05
 SIMPLE_FIRST = (
     "raw pixels",
     "features",
+    "unlabelled",
     "other",
     "frozen",
     "partial",

@@ -19,11 +19,13 @@ from sktransfer import (
     DistilledFeatureTransformer,
     FineTuneClassifier,
     FineTuneRegressor,
+    LabeledClassifier,
     MMDClassifier,
     NeighborSelfTrainingClassifier,
     NeighborSmoother,
 )
 from sktransfer.raw_pixels import PixelTransformer
+from sktransfer.unlabelled import SquareRootTransformer
 
 
 class OnItsOwnSource:
@@ -76,7 +78,9 @@ OF_TABLES = [
     DeepCORAL(None, **ADAPTATIONS),
     MMD(None, **ADAPTATIONS),
     NeighborSelfTrainingClassifier(unlabeled="none"),
+    LabeledClassifier(unlabeled="none"),
     NeighborSmoother(),
+    SquareRootTransformer(),
 ]
 DISTILLED = Distilled(
     "tiny",

@@ -366,6 +366,14 @@ ESTIMATORS |= {
         lambda: vectors()[:1],
         {"n_neighbors": Change(3), "weight": Change(0.9)},
     ),
+    "LabeledClassifier": (
+        {},
+        vectors,
+        {
+            "estimator": Change(RandomForestClassifier(5, random_state=0)),
+            "unlabeled": Change(0, seen=attribute("classes_")),
+        },
+    ),
     "NeighborSelfTrainingClassifier": (
         {},
         vectors,

@@ -25,6 +25,7 @@ PUBLIC = {
     "FineTuneClassifier",
     "FineTuneRegressor",
     "FineTuneSegmenter",
+    "LabeledClassifier",
     "LabeledFold",
     "LayerSweepDisplay",
     "MMDClassifier",

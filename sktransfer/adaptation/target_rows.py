@@ -1,10 +1,11 @@
-"""Rows of the target beside labelled ones: set apart, checked, and passed to `fit`."""
+"""Rows without labels beside labelled ones, of a target or not: set apart, checked, and passed to `fit`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_consistent_length, has_fit_parameter
 
 from sktransfer.adaptation.domains import as_labels
@@ -14,7 +15,7 @@ from sktransfer.labels import is_unlabeled
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["check_target_labels", "fit_on", "split_target"]
+__all__ = ["check_target_labels", "fit_on", "last_step", "learns_from_unlabelled", "split_target"]
 
 
 def split_target(
@@ -81,11 +82,61 @@ def check_target_labels(X_target: object, y_target: ArrayLike | None) -> NDArray
     return labels
 
 
-def fit_on(estimator: Any, X: Any, y: NDArray[np.generic], X_target: Any) -> object:
-    """Fit an estimator, on unlabelled images of the target too if it takes domains."""
+def fit_on(
+    estimator: Any, X: Any, y: NDArray[np.generic], X_target: Any, X_unlabeled: Any = None
+) -> object:
+    """Fit an estimator, on images without labels too if it takes them.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Is fitted.
+    X, y : images and ndarray of shape (n_images,)
+        Labelled images.
+    X_target : images or None
+        Unlabelled images of a target domain, for one whose `fit` takes domains.
+    X_unlabeled : images or None
+        Unlabelled images like the labelled ones, for one that `learns_from_unlabelled`.
+
+    Raises
+    ------
+    ValueError
+        If the label by which it knows unlabelled rows is that of a class.
+    """
+    if X_unlabeled is not None and learns_from_unlabelled(estimator):
+        marker = last_step(estimator).unlabeled
+        if is_unlabeled(y, marker).any():
+            raise ValueError(
+                f"unlabeled={marker!r} is the label of labelled images. Set unlabeled=None, or to "
+                "another label that no class has."
+            )
+        labels = np.concatenate([y.astype(object), np.full(len(X_unlabeled), marker, object)])
+        return estimator.fit(join(X, X_unlabeled), labels)
     if X_target is None or not has_fit_parameter(estimator, "sample_domain"):
         return estimator.fit(X, y)
     n_target = len(X_target)
     domains = np.repeat([0, -1], [len(y), n_target])
     labels = np.concatenate([y, np.repeat(y[:1], n_target)])  # the target's are not looked at
     return estimator.fit(join(X, X_target), labels, sample_domain=domains)
+
+
+def learns_from_unlabelled(estimator: Any) -> bool:
+    """Tell whether an estimator, or the last step of a pipeline, takes rows without labels in its `fit`.
+
+    Adaptations take them for another domain, and are not meant.
+
+    Examples
+    --------
+    >>> from sklearn.svm import SVC
+    >>> learns_from_unlabelled(SVC())
+    False
+    """
+    last = last_step(estimator)
+    return hasattr(last, "unlabeled") and not has_fit_parameter(last, "sample_domain")
+
+
+def last_step(estimator: Any) -> Any:
+    """Return the last step of a pipeline, also a nested one; anything else as it is."""
+    while isinstance(estimator, Pipeline):
+        estimator = estimator.steps[-1][1]
+    return estimator

@@ -32,6 +32,9 @@ CANDIDATES = {
     "partial": "partial",
     "full": "full",
     "scratch": "scratch",
+    "root": "square root + logistic regression",
+    "neighbours": "neighbours + logistic regression",
+    "selftraining": "self-training of neighbours",
     "dann": "DANN",
 }
 """What a command calls the ready-made candidates of a comparison."""
@@ -108,8 +111,9 @@ def add_masks(parser: argparse.ArgumentParser) -> None:
     add("--masks", type=Path, metavar="FOLDER",
         help="label pixels: FOLDER holds a mask, a PNG of labels, under the name of each image of the "
         "first folder")  # fmt: skip
-    add("--unlabeled", type=as_label, default=-1, metavar="LABEL",
-        help="label of pixels that count nowhere (default: %(default)s)")  # fmt: skip
+    add("--unlabeled", metavar="LABEL|FOLDER|CSV",
+        help="with --masks, the label of pixels that count nowhere (default: -1); without, more images, "
+        "whose labels nobody knows, for what learns from such")  # fmt: skip
 
 
 def as_label(text: str) -> int | str:

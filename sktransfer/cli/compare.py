@@ -19,6 +19,7 @@ from sktransfer.cli.arguments import (
     add_network,
     add_search,
     add_source,
+    as_label,
     at_least,
     split_candidates,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "run",
     "scored_on",
     "sources_of",
+    "target_of",
 ]
 
 HELP = "compare strategies of transfer on the same folds, and save the winner"
@@ -124,7 +126,7 @@ def run(options: argparse.Namespace) -> None:
         options.max_epochs = _MAX_EPOCHS_BUNDLED if bundled else _MAX_EPOCHS
     n_images = options.images or (_N_BUNDLED if bundled else None)
     images = images_of(options).drawn(n_images, options.seed)
-    target = load_target(options.target, labelled=options.score_target)
+    target = target_of(options)
     test = None if options.test is None else load_labelled_images(options.test)
     tested = [] if test is None else [options.test, *test.X]
     for option, file in outputs.items():
@@ -204,11 +206,19 @@ def images_of(options: argparse.Namespace) -> Images:
     return load_labelled_images(options.source)
 
 
+def target_of(options: argparse.Namespace) -> Target:
+    """List the images of a command beside the labelled ones."""
+    more = None if options.masks is not None or not options.unlabeled else Path(options.unlabeled)
+    return load_target(options.target, labelled=options.score_target, unlabeled=more)
+
+
 def sources_of(options: argparse.Namespace, images: Images, target: Target) -> list[str | Path]:
     """List the files that the command reads, which no output may replace."""
-    tables = [file for file in (options.source, options.target) if file is not None]
+    more = options.unlabeled if target.X_unlabeled is not None else None
+    tables = [file for file in (options.source, options.target, more) if file is not None]
     masks = images.y if images.is_masks else None
-    named = [X for X in (images.X, masks, target.X) if X is not None and X.dtype == object]
+    listed = (images.X, masks, target.X, target.X_unlabeled)
+    named = [X for X in listed if X is not None and X.dtype == object]
     return [*tables, *(path for X in named for path in X)]
 
 
@@ -252,6 +262,7 @@ def _write_report(
         images.y,
         X_target=target.X,
         y_target=target.y,
+        X_unlabeled=target.X_unlabeled,
         audit=_or_none("audit", lambda: audit_images(X, y, **network)),
         recommendation=_or_none("rule of thumb", lambda: recommend_strategy(X, y, **network)),
     )
@@ -288,7 +299,8 @@ def compare_images(
         groups=images.groups,
         X_target=target.X,
         y_target=target.y,
-        unlabeled=options.unlabeled if images.is_masks else None,
+        unlabeled=as_label(options.unlabeled or "-1") if images.is_masks else None,
+        X_unlabeled=target.X_unlabeled,
         backbone=options.backbone,
         weights=options.weights,
         layers=options.layers,
@@ -371,6 +383,7 @@ def _as_json(
             "scoring": comparison.scoring_,
             "network": comparison.backbone_,
             "network_note": comparison.backbone_note_,
+            "unlabeled_note": comparison.unlabeled_note_,
             "scored_on_target": options.score_target,
             "best": comparison.best_candidate_,
             "ties": comparison.ties_,

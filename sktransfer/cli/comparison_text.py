@@ -52,6 +52,7 @@ def text_of_comparison(
         "fit, predict: seconds a fold, as if no feature had been kept.",
         f"All images went through the network once, in {comparison.pass_seconds_:.1f} s.",
         comparison.scoring_reason_,
+        comparison.unlabeled_note_,
     ]
     return [
         table_of(results),

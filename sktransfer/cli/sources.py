@@ -70,10 +70,11 @@ class Images(NamedTuple):
 
 
 class Target(NamedTuple):
-    """Images of a target domain; None if there is none, or no labels are to be known."""
+    """Images of a target domain, and images without labels; None where there are none."""
 
     X: NDArray[np.generic] | None
     y: NDArray[np.generic] | None
+    X_unlabeled: NDArray[np.generic] | None = None
 
 
 def load_labelled_images(source: Path | None) -> Images:
@@ -117,13 +118,24 @@ def load_images(source: Path) -> Images:
     return Images(paths, None, None, paths.tolist(), str(source))
 
 
-def load_target(source: Path | None, *, labelled: bool) -> Target:
-    """List the images of a target domain, if there is one, and their labels if these are asked for."""
+def load_target(source: Path | None, *, labelled: bool, unlabeled: Path | None = None) -> Target:
+    """List images beside the labelled ones.
+
+    Parameters
+    ----------
+    source : Path or None
+        Images of a target domain.
+    labelled : bool
+        Whether their labels are asked for.
+    unlabeled : Path or None, default=None
+        Images without labels.
+    """
+    X_unlabeled = None if unlabeled is None else load_images(unlabeled).X
     if source is None:
         if labelled:
             raise ValueError(
                 "--score-target has no target. Give its images by --target FOLDER|CSV."
             )
-        return Target(None, None)
+        return Target(None, None, X_unlabeled)
     images = load_labelled_images(source) if labelled else load_images(source)
-    return Target(images.X, images.y if labelled else None)
+    return Target(images.X, images.y if labelled else None, X_unlabeled)

@@ -14,7 +14,7 @@ from sktransfer.cli.arguments import (
     add_search,
     add_source,
 )
-from sktransfer.cli.compare import compare_images, images_of, scored_on, sources_of
+from sktransfer.cli.compare import compare_images, images_of, scored_on, sources_of, target_of
 from sktransfer.cli.output import (
     as_json,
     check_apart,
@@ -23,7 +23,6 @@ from sktransfer.cli.output import (
     print_result,
     say,
 )
-from sktransfer.cli.sources import load_target
 
 if TYPE_CHECKING:
     import argparse
@@ -57,7 +56,7 @@ def run(options: argparse.Namespace) -> None:
     images = images_of(options)
     if not options.quiet:
         say(f"sktransfer: {images.describe()}")
-    target = load_target(options.target, labelled=options.score_target)
+    target = target_of(options)
     check_apart("--out", options.out, sources_of(options, images, target))
     found = compare_images(images, target, options, [CANDIDATES[options.candidate]])
     model_files.save(found.best_estimator_, options.out)

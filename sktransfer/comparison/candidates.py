@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from sktransfer.adaptation import DANNClassifier
+from sktransfer.adaptation.target_rows import learns_from_unlabelled
 from sktransfer.features.transformer import DeepFeatureTransformer
 from sktransfer.finetuning import FineTuneClassifier
 from sktransfer.raw_pixels import PixelTransformer
@@ -160,8 +161,9 @@ def check_candidates(
         if name not in presets:
             raise ValueError(
                 f"candidates={names!r} names {name!r}, which is none of the ready-made ones. Choose "
-                f"from {', '.join(map(repr, presets))}; 'DANN' needs images of a target, `X_target`. Or "
-                "pass a dict of your own: a name to a pair of an estimator and a grid."
+                f"from {', '.join(map(repr, presets))}; 'DANN' needs images of a target, `X_target`, and "
+                "what learns from images without labels needs these, `X_unlabeled`. Or pass a dict of "
+                "your own: a name to a pair of an estimator and a grid."
             )
     return {name: presets[name] for name in names}
 
@@ -184,8 +186,8 @@ def strategy_of(estimator: Any) -> str:
     Returns
     -------
     str
-        "adaptation" if it takes unlabelled images of a target; the `strategy` of one that is
-        fine-tuned;
+        "adaptation" if it takes unlabelled images of a target, "unlabelled" if it takes others; the
+        `strategy` of one that is fine-tuned;
         "features" or "raw pixels" for a pipeline that begins with these; otherwise "other".
 
     Examples
@@ -196,11 +198,11 @@ def strategy_of(estimator: Any) -> str:
     parts = (
         [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else [estimator]
     )
-    for part in parts:
+    for part in reversed(parts):
         if isinstance(part, PixelClassifier):
             return "raw pixels" if part.backbone is None else "features"
         if hasattr(part, "unlabeled") and not isinstance(part, FineTuneSegmenter):
-            return "adaptation"
+            return "unlabelled" if learns_from_unlabelled(part) else "adaptation"
         if isinstance(strategy := getattr(part, "strategy", None), str) and hasattr(
             part, "backbone"
         ):

@@ -10,7 +10,12 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
-from sktransfer.adaptation.target_rows import check_target_labels, fit_on, split_target
+from sktransfer.adaptation.target_rows import (
+    check_target_labels,
+    fit_on,
+    learns_from_unlabelled,
+    split_target,
+)
 from sktransfer.backbones import ChosenBackbone, choose_backbone
 from sktransfer.comparison.baseline import LARGEST_CLASS, choose_scoring, largest_class
 from sktransfer.comparison.budget import Budget
@@ -31,11 +36,19 @@ from sktransfer.comparison.progress import shows_bars
 from sktransfer.comparison.results import StrategyComparison
 from sktransfer.comparison.resuming import Journal, digest_of_images
 from sktransfer.comparison.tables import tabulate
+from sktransfer.comparison.unlabelled_candidates import (
+    FROZEN,
+    unlabelled_candidates,
+    with_frozen,
+)
+from sktransfer.comparison.unlabelled_gain import unlabelled_gain
 from sktransfer.comparison.workers import Workers, limited_threads
 from sktransfer.exceptions import ComparisonInterrupted
 from sktransfer.features.device import resolve_device
+from sktransfer.images.indexing import join
 from sktransfer.images.unreadable import every_image_is_needed
 from sktransfer.labels import check_class_labels
+from sktransfer.unlabelled import LabeledFold
 
 if TYPE_CHECKING:
     import os
@@ -60,6 +73,7 @@ def compare_strategies(
     X_target: Any = None,
     y_target: ArrayLike | None = None,
     unlabeled: object = None,
+    X_unlabeled: Any = None,
     backbone: Any = "auto",
     weights: str | os.PathLike[str] = "default",
     layers: Sequence[Any] | None = None,
@@ -118,6 +132,12 @@ def compare_strategies(
         The label of rows of `X` that are such images, in place of `X_target`: ``-1``, for example.
         None takes every label for one. Of masks, the label or labels whose pixels count nowhere;
         None is -1.
+    X_unlabeled : images or None, default=None
+        Images without labels, of the same kind as `X`. With them
+        :func:`~sktransfer.comparison.unlabelled_candidates` are compared too, and the candidate whose features
+        stay as they are, "features + logistic regression", is always among several that are named. What learns
+        from them trains on all of them in every fold; they are never scored. An own candidate is given them if
+        it, or the last step of its pipeline, has a parameter `unlabeled`, the label by which it knows them.
     backbone, weights, layers, poolings, pixel_size, max_epochs, image_shape, image_size, device, \
 batch_size
         Of the ready-made candidates, see :func:`~sktransfer.comparison.strategy_candidates`;
@@ -155,7 +175,8 @@ batch_size
     ------
     ValueError
         If there are fewer than two classes, `cv` asks for more folds than the smallest class has
-        images, a candidate's name is unknown, or both `X_target` and `unlabeled` are given.
+        images, a candidate's name is unknown, both `X_target` and `unlabeled` are given, or there are masks
+        and `X_target` or `X_unlabeled`.
     TypeError
         If a candidate is no estimator.
     CacheError
@@ -190,7 +211,7 @@ batch_size
     budget = Budget(time_limit)
     of_masks, reason = holds_masks(y), ""
     if of_masks:
-        _refuse_target(X_target, y_target)
+        _refuse_more_images(X_target, y_target, X_unlabeled)
         labels, target_labels, classes = mask_rows(X, y), None, None
         folds = mask_folds(cv, len(labels), groups, random_state)
     else:
@@ -225,6 +246,10 @@ batch_size
             presets = strategy_candidates(
                 backbone, poolings=poolings, pixel_size=pixel_size, has_target=has_target, **shared
             )
+        if X_unlabeled is not None:
+            of_unlabelled = unlabelled_candidates(presets[FROZEN])
+            presets |= of_unlabelled
+            candidates = with_frozen(candidates, of_unlabelled)
         chosen = check_candidates(candidates, presets)
         network = ChosenBackbone(backbone)
         if any(_holds(candidate.estimator, "backbone", "auto") for candidate in chosen.values()):
@@ -237,6 +262,9 @@ batch_size
             )
             for name, candidate in chosen.items()
         }
+        if not any(learns_from_unlabelled(candidate.estimator) for candidate in chosen.values()):
+            X_unlabeled = None
+        everything: Any = X if X_unlabeled is None else join(X, X_unlabeled)
         study = Study(
             X=X,
             y=labels,
@@ -245,19 +273,22 @@ batch_size
             folds=folds,
             scoring=scoring,
             journal=journal,
-            key="" if journal is None else _digest(X, labels, X_target, target_labels, image_shape),
+            key=""
+            if journal is None
+            else _digest(everything, labels, X_target, target_labels, image_shape),
             classes=classes,
             deadline=budget.deadline,
+            X_unlabeled=X_unlabeled,
         )
         keys = {name: keys_of_fits(candidate, study) for name, candidate in chosen.items()}
         passed = pass_once(
-            X, chosen, journal=journal, key=study.key, verbose=verbose and shows_bars()
+            everything, chosen, journal=journal, key=study.key, verbose=verbose and shows_bars()
         )
         fits: dict[str, GridFits] = {}
         try:
             fit_all(
                 chosen, study, keys, workers, budget, fits,
-                seconds_per_image=passed.running_seconds / max(1, len(labels)), verbose=verbose,
+                seconds_per_image=passed.running_seconds / max(1, len(everything)), verbose=verbose,
             )  # fmt: skip
         except KeyboardInterrupt:
             raise ComparisonInterrupted(tabulate(chosen, fits, study, passed).results) from None
@@ -267,13 +298,15 @@ batch_size
         winner = tables.results.iloc[0]
         best = clone(chosen[winner["candidate"]].estimator).set_params(**winner["best_params"])
         with limited_threads(1 if isinstance(best, Pipeline) else workers.n_threads):
-            fit_on(best, X, labels, study.X_target)
+            fit_on(best, X, labels, study.X_target, X_unlabeled)
     searches = {
         name: GridSearchCV(
             _moved(candidate.estimator, store, cache),
             candidate.param_grid,
             scoring=scoring,
-            cv=folds,
+            cv=LabeledFold(folds, unlabeled=None)
+            if X_unlabeled is not None and learns_from_unlabelled(candidate.estimator)
+            else folds,
             n_jobs=n_jobs,
         )
         for name, candidate in chosen.items()
@@ -292,14 +325,20 @@ batch_size
         scoring_reason_=reason,
         backbone_=network.backbone,
         backbone_note_=network.note,
+        unlabeled_note_=unlabelled_gain(tables, study),
     )
 
 
-def _refuse_target(X_target: object, y_target: object) -> None:
+def _refuse_more_images(X_target: object, y_target: object, X_unlabeled: object) -> None:
     if X_target is not None or y_target is not None:
         raise ValueError(
             "X_target and y_target are not possible with masks, because no candidate for masks adapts "
             "to a domain. Leave them None."
+        )
+    if X_unlabeled is not None:
+        raise ValueError(
+            "X_unlabeled is not possible with masks, because no candidate for masks learns from images "
+            "without any. Leave it None."
         )
 
 

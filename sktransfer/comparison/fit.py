@@ -107,6 +107,8 @@ class Study:
         Classes of the labels, sorted; None for masks.
     deadline : float or None
         Moment at which no further fit begins, in seconds as of `time.time`.
+    X_unlabeled : images or None
+        Images without labels, on which candidates that take them train in every fold.
     """
 
     X: Any
@@ -119,6 +121,7 @@ class Study:
     key: str
     classes: NDArray[np.generic] | None = None
     deadline: float | None = None
+    X_unlabeled: Any = None
 
     def without_deadline(self) -> Study:
         """Return the same study, whose time is never over."""
@@ -213,7 +216,7 @@ def _measured(estimator: Any, study: Study, fit: Fit) -> Fit:
         if is_linear_on_top(fitted):
             fit_in_span(fitted, X_train, study.y[train])
         else:
-            fit_on(fitted, X_train, study.y[train], study.X_target)
+            fit_on(fitted, X_train, study.y[train], study.X_target, study.X_unlabeled)
         fit_end, fit_saved = time.perf_counter(), _seconds_saved(stores)
         score, predicted, confidence = _score(fitted, study, X_test, y_test)
         end, end_saved = time.perf_counter(), _seconds_saved(stores)

@@ -37,7 +37,7 @@ class StrategyComparison:
             Its name.
         ``strategy``
             "raw pixels", "features", "frozen", "partial", "full", "scratch", "adaptation",
-            "largest class", or "other".
+            "unlabelled" (features, and images without labels), "largest class", or "other".
         ``best_params``
             The setting of its grid with the highest mean score, a dict; what follows is of this
             setting.
@@ -83,7 +83,8 @@ class StrategyComparison:
         The winner with its best parameters, fitted on all images.
     searches_ : dict of str to GridSearchCV
         For each candidate the search over its grid, on the same folds; not fitted, because
-        ``fits_`` holds what it would find.
+        ``fits_`` holds what it would find. That of a candidate that learns from images without labels takes
+        them too, with the label None.
     predictions_ : DataFrame, one row per fold and image of its test part
         ``fold``, ``image`` (row of `X`, or of the target if that was scored on), ``label``, and for each
         candidate the class that its best setting predicts without having seen the image, None where it was
@@ -105,6 +106,8 @@ class StrategyComparison:
         Network of the ready-made candidates.
     backbone_note_ : str
         Sentence on why it is not the default network; or "".
+    unlabeled_note_ : str
+        Sentence on whether the images without labels helped; or "" if there were none.
 
     Notes
     -----
@@ -137,6 +140,7 @@ class StrategyComparison:
     scoring_reason_: str = ""
     backbone_: Any = ""
     backbone_note_: str = ""
+    unlabeled_note_: str = ""
 
     @property
     def best_candidate_(self) -> str:
@@ -186,8 +190,9 @@ class StrategyComparison:
         html = table.to_html(index=False, na_rep="", float_format="{:.3f}".format)
         ties = ", ".join(self.ties_[1:])
         as_good = f" Not shown to be worse: {escape(ties)}." if ties else ""
-        note = f"<p>{escape(self.backbone_note_)}</p>" if self.backbone_note_ else ""
-        return f"<p><b>{escape(self.best_candidate_)}</b> is best.{as_good}</p>{note}{html}"
+        notes = [note for note in (self.backbone_note_, self.unlabeled_note_) if note]
+        shown_notes = "".join(f"<p>{escape(note)}</p>" for note in notes)
+        return f"<p><b>{escape(self.best_candidate_)}</b> is best.{as_good}</p>{shown_notes}{html}"
 
     def plot(self, ax: Axes | None = None) -> StrategyComparisonDisplay:
         """Draw the scores of all candidates, best first.
@@ -215,6 +220,7 @@ class StrategyComparison:
         X_target: Any = None,
         y_target: ArrayLike | None = None,
         unlabeled: object = None,
+        X_unlabeled: Any = None,
         audit: pd.DataFrame | None = None,
         recommendation: Recommendation | None = None,
     ) -> Path:
@@ -234,6 +240,9 @@ class StrategyComparison:
             Their labels; the winner is then shown at work on the target.
         unlabeled : object, default=None
             The label of rows of `X` that are images of the target, in place of `X_target`.
+        X_unlabeled : images, default=None
+            Images without labels that were compared with: a winner that has learned from them is shown at
+            work only if they are given.
         audit : DataFrame, default=None
             As :func:`~sktransfer.audit_images` returns it.
         recommendation : Recommendation, default=None
@@ -262,6 +271,7 @@ class StrategyComparison:
             X_target=X_target,
             y_target=y_target,
             unlabeled=unlabeled,
+            X_unlabeled=X_unlabeled,
             audit=audit,
             recommendation=recommendation,
         )

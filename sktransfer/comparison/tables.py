@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Tables", "tabulate"]
 
+_OF_FEATURES = ("features", "unlabelled")  # strategies that need the one pass
+
 
 class Tables(NamedTuple):
     """The tables of a comparison, as in :class:`~sktransfer.comparison.StrategyComparison`."""
@@ -95,7 +97,7 @@ def tabulate(
                 "predict_seconds": _mean(fit.predict_seconds for fit in chosen),
                 "search_seconds": float(np.nansum([fit.wall_seconds for fit in fits])),
                 "peak_memory_bytes": float(
-                    max(peak, passed.peak_memory_bytes) if strategy == "features" else peak
+                    max(peak, passed.peak_memory_bytes) if strategy in _OF_FEATURES else peak
                 ),
                 "size_bytes": _mean(fit.size_bytes for fit in chosen),
                 "note": found[name].note,

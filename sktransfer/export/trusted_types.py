@@ -28,8 +28,10 @@ _OURS = (
     "training.targets.multilabel.MultilabelTarget",
     "training.warm_start.Origin",
     "unlabelled.folds.LabeledFold",
+    "unlabelled.labelled_classifier.LabeledClassifier",
     "unlabelled.self_training.NeighborSelfTrainingClassifier",
     "unlabelled.smoothing.NeighborSmoother",
+    "unlabelled.square_root.SquareRootTransformer",
 )
 
 # What skops does not trust by itself and that fitted models of scikit-learn hold; none of them

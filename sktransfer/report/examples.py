@@ -79,6 +79,7 @@ def hold_out(
     *,
     X_target: object = None,
     y_target: NDArray[np.generic] | None = None,
+    X_unlabeled: object = None,
 ) -> HeldOut:
     """Fit copies of an estimator on folds and predict what each has not seen.
 
@@ -96,10 +97,12 @@ def hold_out(
         Unlabelled images of a target domain, for an estimator that adapts to it.
     y_target : ndarray of shape (n_target_images,) or None
         Labels of these: then they are predicted, by the copy of the first fold.
+    X_unlabeled : images or None
+        Images without labels, for an estimator that learns from them.
     """
 
     def fitted(rows: NDArray[np.intp]) -> Any:
-        return fit_on(clone(estimator), take(X, rows), y[rows], X_target)
+        return fit_on(clone(estimator), take(X, rows), y[rows], X_target, X_unlabeled)
 
     if y_target is not None:
         model, rows = fitted(folds[0][0]), np.arange(len(y_target))

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 __all__ = ["render_report"]
 
+# Images beside the labelled ones, without which a winner cannot be fitted again.
+_NEEDS = {"adaptation": "X_target", "unlabelled": "X_unlabeled"}
+
 
 def render_report(
     comparison: Any,
@@ -45,6 +48,7 @@ def render_report(
     X_target: object = None,
     y_target: ArrayLike | None = None,
     unlabeled: object = None,
+    X_unlabeled: object = None,
     audit: pd.DataFrame | None = None,
     recommendation: object = None,
     title: str = "Which strategy for these images?",
@@ -58,10 +62,10 @@ def render_report(
     ----------
     comparison : StrategyComparison
         As :func:`~sktransfer.compare_strategies` returns it.
-    path, X, y, X_target, y_target, unlabeled, audit, recommendation
+    path, X, y, X_target, y_target, unlabeled, X_unlabeled, audit, recommendation
         As in :meth:`~sktransfer.StrategyComparison.to_html`. With `X` and `y` the winner is fitted
         again, on all folds if that takes two minutes at most, otherwise on the first; one that has
-        adapted to a target can only be fitted again with its images.
+        adapted to a target, or learned from images without labels, can only be fitted again with these.
     title : str, default="Which strategy for these images?"
         Heading of the page.
 
@@ -107,6 +111,7 @@ def render_report(
             score_name,
             getattr(comparison, "backbone_note_", ""),
             getattr(comparison, "scoring_reason_", ""),
+            getattr(comparison, "unlabeled_note_", ""),
             optimism=float(getattr(comparison, "optimism_", np.nan)),
         ),
         or_sentence(
@@ -117,7 +122,8 @@ def render_report(
     if recommendation is not None:
         sections.append(recommendation_section(recommendation))
     if labels is not None:
-        sections += _of_images(comparison, X, labels, X_target, target_labels, scoring)
+        more = {"X_target": X_target, "y_target": target_labels, "X_unlabeled": X_unlabeled}
+        sections += _of_images(comparison, X, labels, more, scoring)
     if audit is not None:
         shape = getattr(_first_step(comparison.best_estimator_), "image_shape", None)
         sections.append(
@@ -125,7 +131,10 @@ def render_report(
         )
     sections.append(or_sentence("The code", lambda: _code_section(comparison)))
     page = make_page(
-        title, _subtitle(labels, fold_scores, X_target, target_labels), sections, _footer()
+        title,
+        _subtitle(labels, fold_scores, X_target, target_labels, X_unlabeled),
+        sections,
+        _footer(),
     )
     target = Path(path)
     with whole_file(target) as unfinished:
@@ -137,22 +146,21 @@ def _of_images(
     comparison: Any,
     X: Any,
     y: NDArray[np.generic],
-    X_target: object,
-    y_target: NDArray[np.generic] | None,
+    more: dict[str, Any],
     scoring: object,
 ) -> list[Section]:
-    """Make the sections that need the images."""
+    """Make the sections that need the images; `more` are those beside the labelled ones."""
     folds = _folds(comparison, y)
     winner = comparison.results_.iloc[0]
     sections = []
 
     def examples() -> Section:
         seconds = float(winner.get("fit_seconds", np.nan))
-        target: dict[str, Any] = {"X_target": X_target, "y_target": y_target}
-        held = hold_out(comparison.best_estimator_, X, y, folds, seconds, **target)
+        held = hold_out(comparison.best_estimator_, X, y, folds, seconds, **more)
         return examples_section(str(winner["candidate"]), held)
 
-    if X_target is not None or winner.get("strategy") != "adaptation":
+    needed = _NEEDS.get(winner.get("strategy"))
+    if needed is None or more[needed] is not None:
         sections.append(or_sentence("What it gets right and wrong", examples))
     featured = _best_with_features(comparison)
     if featured is not None:
@@ -162,14 +170,15 @@ def _of_images(
 
 
 def _best_with_features(comparison: Any) -> object:
-    """Find the best candidate that begins with features; None if there is none."""
-    if split_pipeline(comparison.best_estimator_)[0] is not None:
+    """Find the best candidate that begins with features, and is fitted to labelled images alone."""
+    results = comparison.results_
+    of_labelled = results.iloc[0].get("strategy") not in _NEEDS
+    if of_labelled and split_pipeline(comparison.best_estimator_)[0] is not None:
         return comparison.best_estimator_
     searches = getattr(comparison, "searches_", {})
-    results = comparison.results_
     for record in results[results["score_mean"].notna()].to_dict("records"):
         search = searches.get(record["candidate"])
-        if search is not None:
+        if search is not None and record.get("strategy") not in _NEEDS:
             estimator = clone(search.estimator).set_params(**record["best_params"])
             if split_pipeline(estimator)[0] is not None:
                 return estimator
@@ -232,6 +241,7 @@ def _subtitle(
     fold_scores: pd.DataFrame | None,
     X_target: Any,
     y_target: NDArray[np.generic] | None,
+    X_unlabeled: Any,
 ) -> str:
     parts = []
     if y is not None:
@@ -246,6 +256,8 @@ def _subtitle(
     if X_target is not None:
         does = "unlabelled" if y_target is None else "only scored on"
         parts.append(f"{counted(len(X_target), 'image')} of a target, {does}")
+    if X_unlabeled is not None:
+        parts.append(f"{counted(len(X_unlabeled), 'image')} without labels")
     return " · ".join(parts)
 
 

@@ -13,6 +13,8 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
+from sktransfer.adaptation.target_rows import last_step, learns_from_unlabelled
+
 __all__ = ["code_of"]
 
 _WIDTH = 88
@@ -116,6 +118,11 @@ def code_of(estimator: object) -> str:
     if has_fit_parameter(estimator, "X_target"):
         data += ", X_target=X_target"
         comments.append("# X_target: images of the target domain, without labels")
+    if learns_from_unlabelled(estimator):
+        without = last_step(estimator).unlabeled
+        comments = [
+            f"# X: all images, as paths, arrays or PIL images; y: labels, {without!r} for images without"
+        ]
     comments += [f"# {name}: your own {kind}" for name, kind in writer.missing.items()]
     lines = [*comments, f"model = {model}", f"model.fit({data})", "print(model.predict(X[:5]))"]
     return "\n".join([*imports, "", *lines] if imports else lines)

@@ -2,12 +2,16 @@
 
 from sktransfer.unlabelled.distillation import DistilledFeatureTransformer
 from sktransfer.unlabelled.folds import LabeledFold
+from sktransfer.unlabelled.labelled_classifier import LabeledClassifier
 from sktransfer.unlabelled.self_training import NeighborSelfTrainingClassifier
 from sktransfer.unlabelled.smoothing import NeighborSmoother
+from sktransfer.unlabelled.square_root import SquareRootTransformer
 
 __all__ = [
     "DistilledFeatureTransformer",
+    "LabeledClassifier",
     "LabeledFold",
     "NeighborSelfTrainingClassifier",
     "NeighborSmoother",
+    "SquareRootTransformer",
 ]

@@ -7,23 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d, has_fit_parameter, validate_data
+from sklearn.utils.validation import has_fit_parameter
 
-from sktransfer.labels import as_label_array, is_unlabeled, refuse_missing_labels
-from sktransfer.parameters import check_parameters, checked, integer, number
+from sktransfer.parameters import checked, integer, number
 from sktransfer.unlabelled.neighbors import nearest_others, unit_length
+from sktransfer.unlabelled.partly_labelled import PartlyLabelled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import ArrayLike, NDArray
-    from sklearn.utils import Tags
 
 __all__ = ["NeighborSelfTrainingClassifier"]
 
@@ -32,15 +26,8 @@ _N_STEPS = 60  # after which 0.9 ** n is below 0.002
 _POWER = 3  # of the cosine, which tells near from nearer
 
 
-def _fitted_has(name: str) -> Callable[[Any], bool]:
-    return lambda self: hasattr(getattr(self, "estimator_", self._classifier()), name)
-
-
 @dataclass(kw_only=True, eq=False, repr=False)
-class NeighborSelfTrainingClassifier(
-    ClassifierMixin,  # type: ignore[misc] # sklearn is untyped
-    BaseEstimator,  # type: ignore[misc]
-):
+class NeighborSelfTrainingClassifier(PartlyLabelled):
     """Learn from labelled vectors, and from unlabelled ones whose neighbours and classifier agree.
 
     Labels are spread over a graph of nearest neighbours [1]_. An unlabelled row counts with the label
@@ -117,28 +104,9 @@ class NeighborSelfTrainingClassifier(
         NeighborSelfTrainingClassifier
             The estimator itself.
         """
-        check_parameters(self)
-        if y is None:
-            raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but the target y is None."
-            )
-        labels = as_label_array(y)
-        values: NDArray[np.floating] = validate_data(self, X, dtype=[np.float64, np.float32])
-        labels = column_or_1d(labels, warn=True)
-        if len(labels) != len(values):
-            raise ValueError(f"X has {len(values)} rows and y {len(labels)} labels. Pass as many.")
-        missing = is_unlabeled(labels, self.unlabeled)
-        known = as_label_array(labels[~missing])
-        refuse_missing_labels(known)
-        check_classification_targets(known)
+        values, labels, labelled, others, known = self._rows_of(X, y)
         classes, codes = np.unique(known, return_inverse=True)
-        if len(classes) < 2:
-            raise ValueError(
-                f"y holds labels of one class only, {classes.tolist()}, beside unlabeled="
-                f"{self.unlabeled!r}. A classifier needs labelled rows of at least two classes."
-            )
         self.classes_ = classes
-        labelled, others = np.flatnonzero(~missing), np.flatnonzero(missing)
         self._scaler = StandardScaler().fit(values)
         given = self._given(values)
         self.estimator_ = self._classifier().fit(given[labelled], known)
@@ -153,95 +121,10 @@ class NeighborSelfTrainingClassifier(
         self.transduction_[taken] = classes[taken_codes]
         return self
 
-    def predict(self, X: object) -> NDArray[np.generic]:
-        """Name the most probable class of each vector.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_rows, n_features)
-            Vectors.
-
-        Returns
-        -------
-        ndarray of shape (n_rows,)
-            Labels; never `unlabeled`.
-        """
-        found: NDArray[np.generic] = self._fitted().predict(self._checked(X))
-        return found
-
-    @available_if(_fitted_has("predict_proba"))  # type: ignore[untyped-decorator] # of sklearn
-    def predict_proba(self, X: object) -> NDArray[np.float64]:
-        """Compute the probability of each class.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_rows, n_features)
-            Vectors.
-
-        Returns
-        -------
-        ndarray of shape (n_rows, n_classes)
-            Rows sum to one.
-        """
-        found: NDArray[np.float64] = self._fitted().predict_proba(self._checked(X))
-        return found
-
-    @available_if(_fitted_has("decision_function"))  # type: ignore[untyped-decorator]
-    def decision_function(self, X: object) -> NDArray[np.float64]:
-        """Compute the scores of the classes.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_rows, n_features)
-            Vectors.
-
-        Returns
-        -------
-        ndarray of shape (n_rows,) or (n_rows, n_classes)
-            As those of the classifier.
-        """
-        found: NDArray[np.float64] = self._fitted().decision_function(self._checked(X))
-        return found
-
-    def score(self, X: object, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Compute the accuracy on the rows that have a label.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_rows, n_features)
-            Vectors.
-        y : array-like of shape (n_rows,)
-            Labels; rows labelled `unlabeled` are left out.
-        sample_weight : array-like of shape (n_rows,), optional
-            Weights of the rows.
-
-        Returns
-        -------
-        float
-            From 0 to 1.
-        """
-        labels = column_or_1d(as_label_array(y))
-        labelled = ~is_unlabeled(labels, self.unlabeled)
-        if not labelled.any():
-            raise ValueError(f"y has no label: all rows are unlabeled={self.unlabeled!r}.")
-        weights = None if sample_weight is None else np.asarray(sample_weight)[labelled]
-        right = self.predict(X)[labelled] == labels[labelled]
-        return float(np.average(right, weights=weights))
-
-    def _fitted(self) -> Any:
-        check_is_fitted(self)
-        return self.estimator_
-
-    def _checked(self, X: object) -> NDArray[np.floating]:
-        values: NDArray[np.floating] = validate_data(
-            self, X, dtype=[np.float64, np.float32], reset=False
-        )
-        return self._given(values)
-
     def _classifier(self) -> Any:
         if self.estimator is None:
             return LogisticRegression(C=100.0, max_iter=1000)
-        return clone(self.estimator)
+        return super()._classifier()
 
     def _directions(self, X: NDArray[np.floating]) -> NDArray[np.floating]:
         """Standardise vectors by all rows of the fit, and divide them by their length."""
@@ -278,14 +161,6 @@ class NeighborSelfTrainingClassifier(
             surest_first = rows[np.argsort(-certain[rows], kind="stable")]
             chosen[surest_first[: (len(rows) + 1) // 2]] = True
         return others[chosen], guess[chosen], certain[chosen]
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "estimator_")
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        return tags
 
 
 def spread_labels(

@@ -101,6 +101,7 @@ def test_without_a_folder_the_bundled_digits_are_compared_with_the_options_given
         "cv": 3,
         "scoring": None,
         "unlabeled": None,
+        "X_unlabeled": None,
         "n_jobs": 2,
         "batch_size": 8,
         "random_state": 4,
@@ -117,6 +118,12 @@ def test_the_budget_is_said_and_smaller_for_the_bundled_images(
     said = capsys.readouterr().err
     assert f"sktransfer: {n_images} images of {asked['n_classes']} classes" in said
     assert f"5 folds, at most {max_epochs} epochs of fine-tuning" in said
+
+
+def test_images_without_labels_are_handed_on(folder, asked):
+    main(["compare", "digits", "--unlabeled", "digits/one", "--quiet"])
+    assert asked["X_unlabeled"].tolist()[:1] == ["digits/one/0001.png"]
+    assert (len(asked["X_unlabeled"]), asked["unlabeled"]) == (8, None)
 
 
 def test_images_of_another_domain_are_handed_on_without_labels(folder, asked):

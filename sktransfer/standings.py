@@ -29,6 +29,7 @@ SIMPLE_FIRST = (
     "other",
     "frozen",
     "partial",
+    "distilled",
     "adaptation",
     "scratch",
     "full",

@@ -35,6 +35,8 @@ CANDIDATES = {
     "root": "square root + logistic regression",
     "neighbours": "neighbours + logistic regression",
     "selftraining": "self-training of neighbours",
+    "distilled": "distilled + logistic regression",
+    "beside": "features beside distilled",
     "dann": "DANN",
 }
 """What a command calls the ready-made candidates of a comparison."""
@@ -94,6 +96,10 @@ def add_search(parser: argparse.ArgumentParser, *, max_epochs: int | None = 20) 
     add("--score-target", action="store_true",
         help="score every candidate on the target, by labels that it has as sub-folders or as a "
         "column, and that nothing learns from")  # fmt: skip
+    add("--teacher", metavar="NAME",
+        help="with --unlabeled FOLDER, a better network, from which the network learns by all images")  # fmt: skip
+    add("--teacher-weights", default="default", metavar="NAME",
+        help="weights of the teacher, as --weights (default: %(default)s)")  # fmt: skip
     add("--max-epochs", type=at_least(1), default=max_epochs, metavar="N",
         help="passes over the images of what is fine-tuned "
         f"(default: {max_epochs or '20; 8 for the bundled images'})")  # fmt: skip

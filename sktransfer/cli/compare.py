@@ -301,6 +301,8 @@ def compare_images(
         y_target=target.y,
         unlabeled=as_label(options.unlabeled or "-1") if images.is_masks else None,
         X_unlabeled=target.X_unlabeled,
+        teacher=options.teacher,
+        teacher_weights=options.teacher_weights,
         backbone=options.backbone,
         weights=options.weights,
         layers=options.layers,

@@ -18,6 +18,7 @@ from sktransfer.features.transformer import DeepFeatureTransformer
 from sktransfer.finetuning import FineTuneClassifier
 from sktransfer.raw_pixels import PixelTransformer
 from sktransfer.segmentation import FineTuneSegmenter, PixelClassifier
+from sktransfer.unlabelled import DistilledFeatureTransformer
 
 if TYPE_CHECKING:
     import os
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from sktransfer.images import ImageShape
 
-__all__ = ["Candidate", "check_candidates", "strategy_candidates", "strategy_of"]
+__all__ = ["Candidate", "check_candidates", "strategy_candidates", "strategy_of", "student_of"]
 
 
 class Candidate(NamedTuple):
@@ -186,8 +187,8 @@ def strategy_of(estimator: Any) -> str:
     Returns
     -------
     str
-        "adaptation" if it takes unlabelled images of a target, "unlabelled" if it takes others; the
-        `strategy` of one that is fine-tuned;
+        "adaptation" if it takes unlabelled images of a target, "unlabelled" if it takes others, and
+        "distilled" if it learns from a better network by them; the `strategy` of one that is fine-tuned;
         "features" or "raw pixels" for a pipeline that begins with these; otherwise "other".
 
     Examples
@@ -195,6 +196,8 @@ def strategy_of(estimator: Any) -> str:
     >>> strategy_of(Pipeline([("features", DeepFeatureTransformer()), ("head", SVC())]))
     'features'
     """
+    if learns_from_unlabelled(estimator) and student_of(estimator) is not None:
+        return "distilled"
     parts = (
         [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else [estimator]
     )
@@ -212,6 +215,12 @@ def strategy_of(estimator: Any) -> str:
         if isinstance(part, PixelTransformer):
             return "raw pixels"
     return "other"
+
+
+def student_of(estimator: Any) -> DistilledFeatureTransformer | None:
+    """Find the network in an estimator that learns from a better one; None if there is none."""
+    values = [estimator, *estimator.get_params(deep=True).values()]
+    return next((value for value in values if isinstance(value, DistilledFeatureTransformer)), None)
 
 
 def _as_candidate(name: Any, given: Any) -> Candidate:

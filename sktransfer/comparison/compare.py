@@ -74,6 +74,8 @@ def compare_strategies(
     y_target: ArrayLike | None = None,
     unlabeled: object = None,
     X_unlabeled: Any = None,
+    teacher: Any = None,
+    teacher_weights: str | os.PathLike[str] = "default",
     backbone: Any = "auto",
     weights: str | os.PathLike[str] = "default",
     layers: Sequence[Any] | None = None,
@@ -138,6 +140,9 @@ def compare_strategies(
         stay as they are, "features + logistic regression", is always among several that are named. What learns
         from them trains on all of them in every fold; they are never scored. An own candidate is given them if
         it, or the last step of its pipeline, has a parameter `unlabeled`, the label by which it knows them.
+    teacher, teacher_weights : default=None and "default"
+        Better network from which that of the features learns by these images, as in
+        :class:`~sktransfer.DistilledFeatureTransformer`: two candidates more, which train in every fold.
     backbone, weights, layers, poolings, pixel_size, max_epochs, image_shape, image_size, device, \
 batch_size
         Of the ready-made candidates, see :func:`~sktransfer.comparison.strategy_candidates`;
@@ -175,8 +180,8 @@ batch_size
     ------
     ValueError
         If there are fewer than two classes, `cv` asks for more folds than the smallest class has
-        images, a candidate's name is unknown, both `X_target` and `unlabeled` are given, or there are masks
-        and `X_target` or `X_unlabeled`.
+        images, a candidate's name is unknown, both `X_target` and `unlabeled` are given, there are masks
+        and `X_target` or `X_unlabeled`, or a `teacher` without `X_unlabeled`.
     TypeError
         If a candidate is no estimator.
     CacheError
@@ -208,6 +213,10 @@ batch_size
     >>> comparison.best_estimator_.predict(X[100:103]).shape
     (3,)
     """
+    if teacher is not None and X_unlabeled is None:
+        raise ValueError(
+            "teacher is given without images to learn by. Pass X_unlabeled, or leave teacher None."
+        )
     budget = Budget(time_limit)
     of_masks, reason = holds_masks(y), ""
     if of_masks:
@@ -247,7 +256,9 @@ batch_size
                 backbone, poolings=poolings, pixel_size=pixel_size, has_target=has_target, **shared
             )
         if X_unlabeled is not None:
-            of_unlabelled = unlabelled_candidates(presets[FROZEN])
+            of_unlabelled = unlabelled_candidates(
+                presets[FROZEN], teacher=teacher, teacher_weights=teacher_weights
+            )
             presets |= of_unlabelled
             candidates = with_frozen(candidates, of_unlabelled)
         chosen = check_candidates(candidates, presets)

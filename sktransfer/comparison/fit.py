@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, check_scoring
 from sklearn.pipeline import Pipeline
 
-from sktransfer.adaptation.target_rows import fit_on
+from sktransfer.adaptation.target_rows import fit_on, learns_from_unlabelled
 from sktransfer.comparison.peak_memory import peak_memory
 from sktransfer.comparison.predicting import predict_with_confidence
 from sktransfer.comparison.span import fit_in_span, is_linear_on_top
@@ -132,6 +132,11 @@ class Study:
         """Images on which a fold is fitted and scored, on average over the folds."""
         n_train, n_test = (np.mean([len(fold[part]) for fold in self.folds]) for part in (0, 1))
         return float(n_train), float(n_test)
+
+    def n_fitted_on(self, estimator: Any) -> float:
+        """Images on which an estimator is fitted in a fold, on average, those without labels too."""
+        takes_more = self.X_unlabeled is not None and learns_from_unlabelled(estimator)
+        return self.mean_sizes[0] + (len(self.X_unlabeled) if takes_more else 0)
 
 
 def fit_and_score(

@@ -63,10 +63,13 @@ def fit_all(
     Exception
         The first error, if every fit of every candidate failed.
     """
-    n_train, _ = study.mean_sizes
     names = cheap_first(candidates)
     cost = {
-        name: expected_fit_seconds(candidates[name].estimator, n_train, seconds_per_image)
+        name: expected_fit_seconds(
+            candidates[name].estimator,
+            study.n_fitted_on(candidates[name].estimator),
+            seconds_per_image,
+        )
         for name in names
     }
     workers.expect(sum(cost[name] * _n_missing(study, keys[name]) for name in names))

@@ -37,7 +37,8 @@ class StrategyComparison:
             Its name.
         ``strategy``
             "raw pixels", "features", "frozen", "partial", "full", "scratch", "adaptation",
-            "unlabelled" (features, and images without labels), "largest class", or "other".
+            "unlabelled" (features, and images without labels), "distilled" (from a better network, by
+            such images), "largest class", or "other".
         ``best_params``
             The setting of its grid with the highest mean score, a dict; what follows is of this
             setting.

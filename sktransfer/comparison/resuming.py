@@ -179,6 +179,7 @@ def _without_how(value: object) -> object:
         *sorted(params.items()),
         _content_of_file(params.get("weights")),
         _identity_of_name(params.get("backbone")),
+        *_identity_of_teacher(params),
     )
 
 
@@ -193,6 +194,13 @@ def _identity_of_name(backbone: object) -> str:
         return get_backbone(backbone).identity.digest if isinstance(backbone, str) else ""
     except (SkTransferError, ImportError):  # then fitting fails, and says why
         return ""
+
+
+def _identity_of_teacher(params: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what stands for the network that another learns from, if there is one."""
+    if "teacher" not in params:
+        return ()
+    return _content_of_file(params.get("teacher_weights")), _identity_of_name(params["teacher"])
 
 
 def _content_of_image(images: ImageSequence, row: int) -> bytes:

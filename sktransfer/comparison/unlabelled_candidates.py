@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sklearn.base import clone
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sktransfer.comparison.candidates import Candidate
 from sktransfer.unlabelled import (
+    DistilledFeatureTransformer,
     LabeledClassifier,
     NeighborSelfTrainingClassifier,
     NeighborSmoother,
     SquareRootTransformer,
 )
+
+if TYPE_CHECKING:
+    from sktransfer.features.transformer import DeepFeatureTransformer
 
 __all__ = ["FROZEN", "unlabelled_candidates", "with_frozen"]
 
@@ -25,7 +29,9 @@ FROZEN = "features + logistic regression"
 _C = 0.01  # searched in it too, each neighbour would be looked for several times
 
 
-def unlabelled_candidates(frozen: Candidate) -> dict[str, Candidate]:
+def unlabelled_candidates(
+    frozen: Candidate, *, teacher: Any = None, teacher_weights: Any = "default"
+) -> dict[str, Candidate]:
     """Make the candidates that learn from images without labels, and the square root beside them.
 
     Parameters
@@ -34,6 +40,10 @@ def unlabelled_candidates(frozen: Candidate) -> dict[str, Candidate]:
         Features, scaling and logistic regression, as
         :func:`~sktransfer.comparison.strategy_candidates` makes them; its layers and poolings are
         searched here too.
+    teacher, teacher_weights : default=None and "default"
+        Better network, as in :class:`~sktransfer.DistilledFeatureTransformer`, from which the last stage of the
+        features' network learns by all images, in every fold anew. Whether it is better, the folds tell. None
+        leaves these candidates out.
 
     Returns
     -------
@@ -56,13 +66,22 @@ def unlabelled_candidates(frozen: Candidate) -> dict[str, Candidate]:
     root = [("root", SquareRootTransformer()), *frozen.estimator.steps[1:]]
     neighbours = [("neighbours", NeighborSmoother()), ("scale", StandardScaler())]
     self_training = NeighborSelfTrainingClassifier(unlabeled=None)
-    return {
+    candidates = {
         "square root + logistic regression": Candidate(_after(features, *root), frozen.param_grid),
         "neighbours + logistic regression": Candidate(
             _after(features, *neighbours, ("head", of_labelled)), grid
         ),
         "self-training of neighbours": Candidate(_after(features, ("head", self_training)), grid),
     }
+    if teacher is not None:
+        student = _student(features, teacher, teacher_weights)
+        both = FeatureUnion([("frozen", clone(features)), ("distilled", clone(student))])
+        end = [("scale", StandardScaler()), ("head", of_labelled)]
+        candidates |= {
+            "distilled + logistic regression": Candidate(_after(student, *end)),
+            "features beside distilled": Candidate(_after(both, *end)),
+        }
+    return candidates
 
 
 def with_frozen(candidates: Any, made: Mapping[str, Candidate]) -> Any:
@@ -86,6 +105,21 @@ def _of_features(frozen: Candidate) -> dict[str, Any]:
     """Leave the layers and poolings of a grid."""
     assert isinstance(frozen.param_grid, dict)
     return {name: of for name, of in frozen.param_grid.items() if name.startswith("features__")}
+
+
+def _student(
+    features: DeepFeatureTransformer, teacher: Any, teacher_weights: Any
+) -> DistilledFeatureTransformer:
+    """Make the network of the features a student."""
+    kept = ("backbone", "weights", "image_shape", "image_size", "device", "cache", "random_state")
+    network = {name: getattr(features, name) for name in kept}
+    return DistilledFeatureTransformer(
+        **network,
+        teacher=teacher,
+        teacher_weights=teacher_weights,
+        check_teacher=False,
+        unlabeled=None,
+    )
 
 
 def _after(features: Any, *steps: tuple[str, Any]) -> Pipeline:

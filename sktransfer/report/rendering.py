@@ -36,7 +36,11 @@ if TYPE_CHECKING:
 __all__ = ["render_report"]
 
 # Images beside the labelled ones, without which a winner cannot be fitted again.
-_NEEDS = {"adaptation": "X_target", "unlabelled": "X_unlabeled"}
+_NEEDS = {
+    "adaptation": "X_target",
+    "unlabelled": "X_unlabeled",
+    "distilled": "X_unlabeled",
+}
 
 
 def render_report(

@@ -102,6 +102,8 @@ def test_without_a_folder_the_bundled_digits_are_compared_with_the_options_given
         "scoring": None,
         "unlabeled": None,
         "X_unlabeled": None,
+        "teacher": None,
+        "teacher_weights": "default",
         "n_jobs": 2,
         "batch_size": 8,
         "random_state": 4,

@@ -75,23 +75,35 @@ def test_the_candidates_that_use_them_compete_with_features_as_they_are(digits, 
     assert found.unlabeled_note_ in found._repr_html_().replace("&#x27;", "'")
     again = compare_strategies(X, y, X_unlabeled=more, candidates=names, resume=tmp_path, **QUICK)
     pd.testing.assert_frame_equal(again.fold_scores_, found.fold_scores_)
-    fewer = compare_strategies(
-        X, y, X_unlabeled=more[:5], candidates=[NEIGHBOURS], resume=tmp_path, **QUICK
-    )
-    assert fewer.results_["candidate"].iloc[0] == NEIGHBOURS  # alone, because it is no choice
-    assert "cannot be told" in fewer.unlabeled_note_
 
 
 def test_the_report_says_it_and_shows_the_winner_at_work_with_them(digits, tmp_path):
     pytest.importorskip("matplotlib")
     X, y, more = digits
     found = compare_strategies(X, y, X_unlabeled=more, candidates=[NEIGHBOURS], **QUICK)
+    assert found.best_candidate_ == NEIGHBOURS  # alone, because one is no choice
+    assert "cannot be told" in found.unlabeled_note_
     page = found.to_html(tmp_path / "page.html", X, y, X_unlabeled=more).read_text()
     assert "60 images without labels" in page
     assert "What it gets right and wrong" in page
     assert "could not be made" not in page
     assert "estimator=LogisticRegression(C=0.01, max_iter=2000)" in page
     assert "None for images without" in page
+
+
+def test_a_network_learns_from_a_teacher_in_every_fold(digits):
+    X, y, more = digits[0][:24], digits[1][:24], digits[2][:16]
+    raw = {**QUICK, "weights": "random", "image_size": 32}
+    names = ["distilled + logistic regression", "features beside distilled"]
+    found = compare_strategies(X, y, X_unlabeled=more, teacher="tiny", candidates=names, **raw)
+    table = found.results_.set_index("candidate")
+    assert (table.loc[names, "strategy"] == "distilled").all()
+    assert (table.loc[names, "error"] == "").all()
+    assert table.loc[names, "score_mean"].min() > 0.7
+    both = found.searches_["features beside distilled"].estimator.named_steps["features"]
+    assert [name for name, _ in both.transformer_list] == ["frozen", "distilled"]
+    with pytest.raises(ValueError, match="teacher is given without images to learn by"):
+        compare_strategies(X, y, teacher="tiny", **QUICK)
 
 
 def test_a_label_that_marks_no_label_cannot_be_a_class(digits):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sktransfer.comparison.candidates import strategy_of, student_of
 from sktransfer.standings import SIMPLE_FIRST
-from sktransfer.unlabelled.distil import n_passes
+from sktransfer.unlabelled.passes import n_passes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

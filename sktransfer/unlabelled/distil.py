@@ -40,21 +40,7 @@ if TYPE_CHECKING:
     from sktransfer.training.portable_network import TrainedNetwork
     from sktransfer.training.settings import TrainingSettings
 
-__all__ = ["Student", "enrol", "n_passes"]
-
-_VIEWS = 60_000  # in all, between the two numbers of passes
-_FEWEST, _MOST = 10, 15
-
-
-def n_passes(n_images: int) -> int:
-    """Choose the number of passes over the images: 15 over few, 10 over many.
-
-    Examples
-    --------
-    >>> n_passes(1000), n_passes(5000), n_passes(100_000)
-    (15, 12, 10)
-    """
-    return int(np.clip(_VIEWS // max(1, n_images), _FEWEST, _MOST))
+__all__ = ["Student", "enrol"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ from sktransfer.randomness import draw_seed
 from sktransfer.training.atomic_fit import restored_on_failure
 from sktransfer.training.settings import training_settings
 from sktransfer.training.tuned_features import TunedFeatures
+from sktransfer.unlabelled.passes import n_passes
 from sktransfer.unlabelled.teacher_check import labelled_rows
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ class DistilledFeatureTransformer(TunedFeatures):
         DistilledFeatureTransformer
             The estimator itself.
         """
-        from sktransfer.unlabelled.distil import enrol, n_passes
+        from sktransfer.unlabelled.distil import enrol
 
         with restored_on_failure(self):
             check_parameters(self)

@@ -8,7 +8,18 @@ import warnings
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from sktransfer.cli import audit, backbones, compare, embed, export, predict, rank, score, train
+from sktransfer.cli import (
+    audit,
+    backbones,
+    compare,
+    distil,
+    embed,
+    export,
+    predict,
+    rank,
+    score,
+    train,
+)
 from sktransfer.cli.output import say_error
 from sktransfer.exceptions import ImageDecodeError, SkTransferError
 
@@ -26,6 +37,7 @@ _COMMANDS = {
     "score": score,
     "export": export,
     "embed": embed,
+    "distil": distil,
     "audit": audit,
 }
 

@@ -19,7 +19,7 @@ from sktransfer.training.atomic_fit import restored_on_failure
 from sktransfer.training.settings import training_settings
 from sktransfer.training.tuned_features import TunedFeatures
 from sktransfer.unlabelled.passes import n_passes
-from sktransfer.unlabelled.teacher_check import labelled_rows
+from sktransfer.unlabelled.teacher_check import BETTER_BY, labelled_rows
 
 if TYPE_CHECKING:
     import os
@@ -81,7 +81,8 @@ class DistilledFeatureTransformer(TunedFeatures):
         Whether a part of the images is held back, and the weights with the smallest loss of these are
         kept. That loss says little about how useful features are.
     check_teacher : bool, default=True
-        Whether labels, where there are any, decide if the teacher is good enough.
+        Whether labels, where there are any, decide if the teacher is good enough. With fewer than 20 a class
+        they do so with errors.
     unlabeled : object, default=-1
         Label of rows that have none; None, NaN and pandas' NA are possible.
 
@@ -106,7 +107,7 @@ class DistilledFeatureTransformer(TunedFeatures):
     Raises
     ------
     WorseTeacherError
-        From `fit`, if the teacher's vectors are no better than the student's by folds.
+        From `fit`, if the teacher's vectors are not better than the student's by .02 of accuracy, by folds.
     TrainingError
         From `fit`, if the loss becomes NaN, with epoch and rate.
     UnknownBackboneError, WeightsError, WeightsNotFoundError, DeviceError, ImageDecodeError
@@ -232,13 +233,13 @@ class DistilledFeatureTransformer(TunedFeatures):
     def _refuse_worse_teacher(self, n_labelled: int) -> None:
         if self.teacher_score_ is None or self.student_score_ is None:
             return
-        if self.teacher_score_ > self.student_score_:
+        if self.teacher_score_ - self.student_score_ > BETTER_BY:
             return
         raise WorseTeacherError(
-            f"the teacher's vectors are no better than the student's: accuracy {self.teacher_score_:.3f} "
-            f"and {self.student_score_:.3f} over folds of {n_labelled} labelled images. The student would "
-            "follow it. Choose another teacher, give it larger images by a DeepFeatureTransformer, or keep the "
-            "student as it is; check_teacher=False goes on nevertheless."
+            f"the teacher's vectors are no better than the student's by more than {BETTER_BY}: accuracy "
+            f"{self.teacher_score_:.3f} and {self.student_score_:.3f} over folds of {n_labelled} labelled "
+            "images. The student would follow it. Choose another teacher, give it larger images by a "
+            "DeepFeatureTransformer, or keep the student as it is; check_teacher=False goes on nevertheless."
         )
 
     def _take_over(self, student: Student, history: list[dict[str, Any]]) -> None:

@@ -20,7 +20,14 @@ from sktransfer.labels import as_label_array, is_unlabeled
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["LabelledRows", "labelled_rows", "score_by_folds"]
+__all__ = ["BETTER_BY", "LabelledRows", "labelled_rows", "score_by_folds"]
+
+BETTER_BY = 0.02
+"""Lead in accuracy from which on a teacher counts as better.
+
+With 10 labels a class, MobileNetV2 was taken for better than the bundled network on digits over photographs, where
+it is worse, in 12 % of 60 draws, and in 23 % without a margin; a worse teacher harms more than a better one helps.
+"""
 
 _FOLDS = 5
 _REPEATED = 3  # times, where the labels are few

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     )
     from sktransfer.features import DeepFeatureTransformer
     from sktransfer.finetuning import FineTuneClassifier, FineTuneRegressor
+    from sktransfer.inference import BatchPredictor, InferenceRun, batch_inference
     from sktransfer.plotting import (
         DomainsDisplay,
         EmbeddingDisplay,
@@ -60,6 +61,7 @@ moved_modules.install()  # so that pickles of the first version load
 
 __all__ = [  # noqa: RUF022 - sorted as `sorted` does
     "BackboneSpec",
+    "BatchPredictor",
     "DANNClassifier",
     "DeepCORALClassifier",
     "DeepFeatureTransformer",
@@ -71,6 +73,7 @@ __all__ = [  # noqa: RUF022 - sorted as `sorted` does
     "FineTuneClassifier",
     "FineTuneRegressor",
     "FineTuneSegmenter",
+    "InferenceRun",
     "LabeledClassifier",
     "LabeledFold",
     "LayerSweepDisplay",
@@ -89,6 +92,7 @@ __all__ = [  # noqa: RUF022 - sorted as `sorted` does
     "UnsupervisedScorer",
     "__version__",
     "audit_images",
+    "batch_inference",
     "compare_strategies",
     "export_onnx",
     "find_regions",
@@ -106,6 +110,7 @@ __all__ = [  # noqa: RUF022 - sorted as `sorted` does
 # Where each name lives. Importing torch takes seconds, so it waits for the first use.
 _HOMES = {
     "BackboneSpec": "sktransfer.backbones",
+    "BatchPredictor": "sktransfer.inference",
     "DANNClassifier": "sktransfer.adaptation",
     "DeepCORALClassifier": "sktransfer.adaptation",
     "DeepFeatureTransformer": "sktransfer.features",
@@ -117,6 +122,7 @@ _HOMES = {
     "FineTuneClassifier": "sktransfer.finetuning",
     "FineTuneRegressor": "sktransfer.finetuning",
     "FineTuneSegmenter": "sktransfer.segmentation",
+    "InferenceRun": "sktransfer.inference",
     "LabeledClassifier": "sktransfer.unlabelled",
     "LabeledFold": "sktransfer.unlabelled",
     "LayerSweepDisplay": "sktransfer.plotting",
@@ -134,6 +140,7 @@ _HOMES = {
     "TRUSTED_TYPES": "sktransfer.export",
     "UnsupervisedScorer": "sktransfer.adaptation",
     "audit_images": "sktransfer.audit",
+    "batch_inference": "sktransfer.inference",
     "compare_strategies": "sktransfer.comparison",
     "export_onnx": "sktransfer.export",
     "find_regions": "sktransfer.segmentation",

@@ -35,7 +35,7 @@ def load_image_table(file: str | os.PathLike[str]) -> ImageTable:
     ----------
     file : str or path-like
         In UTF-8, with the column ``path``, and if there are any, ``label`` and ``group``, in any
-        order and among others. Paths that are not absolute start where the file lies. Images of
+        order and among others. Paths that are not absolute, nor URLs, start where the file lies. Images of
         one group, such as several photographs of one animal, belong in the same part of a split.
 
     Returns
@@ -86,7 +86,9 @@ def load_image_table(file: str | os.PathLike[str]) -> ImageTable:
             )
     if not rows:
         raise ImageError(f"the table {str(file)!r} has no rows.")
-    paths = [str(file.parent / path) for path in _column(file, rows, "path")]
+    paths = [
+        path if "://" in path else str(file.parent / path) for path in _column(file, rows, "path")
+    ]
     labels, groups = (
         np.array(_column(file, rows, name)) if name in columns else None
         for name in ("label", "group")

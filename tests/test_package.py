@@ -14,6 +14,7 @@ PACKAGE = Path(sktransfer.__file__).parent
 # All public names. A new one is added here and to CHANGELOG.md.
 PUBLIC = {
     "BackboneSpec",
+    "BatchPredictor",
     "DANNClassifier",
     "DeepCORALClassifier",
     "DeepFeatureTransformer",
@@ -25,6 +26,7 @@ PUBLIC = {
     "FineTuneClassifier",
     "FineTuneRegressor",
     "FineTuneSegmenter",
+    "InferenceRun",
     "LabeledClassifier",
     "LabeledFold",
     "LayerSweepDisplay",
@@ -42,6 +44,7 @@ PUBLIC = {
     "TRUSTED_TYPES",
     "UnsupervisedScorer",
     "audit_images",
+    "batch_inference",
     "compare_strategies",
     "export_onnx",
     "find_regions",

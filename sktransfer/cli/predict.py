@@ -12,6 +12,7 @@ from sktransfer.cli.arguments import add_manner
 from sktransfer.cli.output import as_json, print_result, say
 from sktransfer.exceptions import ImageError
 from sktransfer.folders import list_images
+from sktransfer.inference.methods import METHODS
 from sktransfer.readable import as_cell
 
 if TYPE_CHECKING:
@@ -29,8 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"saved by train or compare; unless it ends in .skops, {model_files.TRUST}",
     )  # fmt: skip
     parser.add_argument(
-        "files", type=Path, nargs="+", metavar="FILE", help="images, or folders of images"
-    )
+        "files", nargs="+", metavar="FILE",
+        help="images, or folders of images; with --out also a table with the column path, tar or "
+        "Parquet files of images, or URLs",
+    )  # fmt: skip
     parser.add_argument(
         "--format", choices=("csv", "json"), default="csv",
         help="of what is printed: one line or object per image, with the label and, if the model "
@@ -38,7 +41,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--out", type=Path, metavar="FOLDER",
-        help="where the masks of a model that labels pixels go: PNGs of labels with a palette",
+        help="where results go: the masks of a model that labels pixels, as PNGs of labels with a "
+        "palette; of any other model Parquet files, part by part, so that the same command goes on "
+        "after an interruption",
+    )  # fmt: skip
+    parser.add_argument(
+        "--jobs", type=int, metavar="N",
+        help="processes for --out; -1 is one for each core (default: 1)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--method", choices=METHODS, default="predict",
+        help="of the model, for --out (default: %(default)s)",
     )  # fmt: skip
     add_manner(parser)
 
@@ -47,8 +60,15 @@ def run(options: argparse.Namespace) -> None:
     """Load the model and print what it predicts."""
     if not options.quiet:
         say(f"sktransfer: loading {options.model}; {model_files.describe(options.model)}")
-    files = [file for given in options.files for file in _listed(given)]
     model = model_files.load(options.model)
+    if options.out is not None and not _labels_pixels(model):
+        _write_parts(options)
+        return
+    if options.jobs is not None or options.method != "predict":
+        raise ValueError(
+            "--jobs and --method are for results in files. Give a folder by --out FOLDER."
+        )
+    files = [file for given in options.files for file in _listed(Path(given))]
     rows = _masks(model, files, options.out) or _predict(model, [path for path, _ in files])
     if options.json or options.format == "json":
         print_result(as_json(rows))
@@ -58,18 +78,43 @@ def run(options: argparse.Namespace) -> None:
 
 def _masks(model: object, files: list[tuple[str, Path]], out: Path | None) -> list[dict[str, Any]]:
     """Write the masks of a model that labels pixels; of another, there are none."""
-    from sktransfer.segmentation.estimator import MaskEstimator
-
-    labels_pixels = isinstance(model, MaskEstimator)
-    if labels_pixels and out is None:
+    if _labels_pixels(model) and out is None:
         raise ValueError("the model labels pixels. Give a folder for its masks by --out FOLDER.")
-    if not labels_pixels and out is not None:
-        raise ValueError("--out is for masks, and the model labels whole images. Leave it out.")
     if out is None:
         return []
     from sktransfer.cli.label_images import write_masks
 
     return write_masks(model, files, out)
+
+
+def _labels_pixels(model: object) -> bool:
+    from sktransfer.segmentation.estimator import MaskEstimator
+
+    return isinstance(model, MaskEstimator)
+
+
+def _write_parts(options: argparse.Namespace) -> None:
+    """Run the model on all images, and write the results part by part."""
+    from sktransfer import batch_inference
+
+    source = options.files[0] if len(options.files) == 1 else options.files
+    run = batch_inference(
+        options.model,
+        source,
+        options.out,
+        method=options.method,
+        n_jobs=options.jobs,
+        verbose=0 if options.quiet else 1,
+    )
+    if options.json or options.format == "json":
+        result = {"folder": options.out, "images": run.n_rows_, "failed": len(run.failed_)}
+        print_result(as_json(result))
+        return
+    print_result(f"Results of {run.n_rows_} images are in {len(run.parts)} parts in {options.out}.")
+    if run.failed_:
+        print_result(f"{len(run.failed_)} cannot be read; their column 'error' says why.")
+    if not options.quiet:
+        say(f"sktransfer: {run.estimate(1_000_000)}, at this pace")
 
 
 def _listed(given: Path) -> list[tuple[str, Path]]:

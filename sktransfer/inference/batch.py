@@ -1,0 +1,216 @@
+"""`batch_inference`: a fitted model on all images of a source, in parts that survive an interruption."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+from joblib import Parallel, delayed, effective_n_jobs
+from joblib.parallel import get_active_backend
+from tqdm.auto import tqdm
+
+from sktransfer.features.device import n_usable_cores
+from sktransfer.inference.methods import METHODS
+from sktransfer.inference.model import AT_ONCE, ServedModel, digest_of_file, load_served
+from sktransfer.inference.parts import name_of_part, write_part
+from sktransfer.inference.run import InferenceRun
+from sktransfer.inference.sources import open_source
+from sktransfer.inference.sources.parquet import needs_pyarrow
+from sktransfer.parameters import check_choice, check_integer
+from sktransfer.writing import whole_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sktransfer.inference.sources import Shard
+
+__all__ = ["batch_inference"]
+
+_MANIFEST: Final = "run.json"
+_MODEL: Final = "model.joblib"
+
+
+def batch_inference(
+    model: object,
+    source: str | os.PathLike[str] | Iterable[object],
+    out: str | os.PathLike[str],
+    *,
+    method: str = "predict",
+    n_jobs: int | None = None,
+    shard_rows: int = 10_000,
+    on_error: str = "nan",
+    verbose: int = 0,
+) -> InferenceRun:
+    """Run a fitted model on all images of a source, and write the results to a folder.
+
+    The source is cut into shards, and each shard becomes one Parquet file, written under a temporary
+    name and renamed, so that it is there as a whole or not at all. The same call, made again after
+    an interruption, computes what is missing. The engine is joblib's: processes of this machine, or,
+    inside ``with joblib.parallel_config("ray")`` (or "dask", "spark"), the workers of a cluster.
+
+    Parameters
+    ----------
+    model : estimator, str or path
+        Fitted, and one that takes paths and encoded bytes as images; or a file that joblib or
+        :func:`~sktransfer.save_model` wrote. Loading a file that is not of skops runs whatever its
+        writer put there. An estimator is saved to ``out/model.joblib`` first. On a cluster all
+        workers must see the file and `out` under the same path.
+    source : str, path or sequence of paths
+        A folder of images, or of tar or Parquet files; a CSV or Parquet file with a column ``path``; a
+        Parquet file with a column of encoded images; a tar file with images as WebDataset writes
+        them; a pattern such as ``photos/*.jpg``; URLs of all these that fsspec can open; or a list of
+        paths or URLs.
+    out : str or path
+        Folder of the results. It must be new, or hold a run of the same model, source and method.
+    method : {"predict", "transform", "predict_proba", "decision_function"}, default="predict"
+        Method of the model.
+    n_jobs : int or None, default=None
+        Number of workers, as everywhere in joblib: None is 1, or what ``parallel_config`` says; -1 is one
+        for each core. Each has its share of the cores.
+    shard_rows : int, default=10_000
+        Largest number of images in a part. A worker holds 512 of them in memory.
+    on_error : {"nan", "raise"}, default="nan"
+        Treatment of images that cannot be read: a row without a result and with the reason in ``error``,
+        or an error that ends the run; what is done stays.
+    verbose : int, default=0
+        1 shows a progress bar of parts, where the engine tells of each.
+
+    Returns
+    -------
+    InferenceRun
+        Its ``table()`` has a row for each image in the order of the source.
+
+    Raises
+    ------
+    ValueError
+        If `out` holds a run of another model, source or method, or the model lacks the method.
+    ImageDecodeError
+        If an image cannot be read and `on_error` is "raise".
+    FileNotFoundError, ImageError
+        If there is no such source, or it holds no image.
+
+    Examples
+    --------
+    >>> from sktransfer import DeepFeatureTransformer  # doctest: +SKIP
+    >>> model = make_pipeline(DeepFeatureTransformer(), LogisticRegression()).fit(X, y)  # doctest: +SKIP
+    >>> batch_inference(model, "photos", "results", n_jobs=4).table()  # doctest: +SKIP
+    """
+    began = time.perf_counter()
+    check_choice("method", method, METHODS)
+    check_choice("on_error", on_error, ("nan", "raise"))
+    check_integer("shard_rows", shard_rows, 1, "images in a part")
+    needs_pyarrow("batch_inference")
+    found = open_source(source, shard_rows)
+    folder = Path(out).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    file = _model_file(model, folder, method)
+    digest = digest_of_file(file)
+    _claim(
+        folder,
+        {"model": digest, "source": found.digest, "method": method, "shard_rows": shard_rows},
+    )
+    parts = [folder / name_of_part(shard, digest, found.digest) for shard in found.shards]
+    missing = [
+        (shard, part) for shard, part in zip(found.shards, parts, strict=True) if not part.exists()
+    ]
+    n_workers = max(1, min(effective_n_jobs(n_jobs), len(missing) or 1))
+    threads = max(1, n_usable_cores() // n_workers) if n_workers > 1 else torch.get_num_threads()
+    work = [
+        delayed(_compute)(
+            str(file), digest, method, shard, str(part), on_error, threads, os.getpid()
+        )
+        for shard, part in missing
+    ]
+    _run_all(work, n_jobs, verbose)
+    return InferenceRun(folder, parts, len(missing), n_workers, time.perf_counter() - began)
+
+
+def _compute(
+    file: str,
+    digest: str,
+    method: str,
+    shard: Shard,
+    part: str,
+    on_error: str,
+    threads: int,
+    driver: int,
+) -> None:
+    """Compute one part, in whichever process this is."""
+    if os.getpid() != driver:
+        torch.set_num_threads(threads)
+    served = load_served(file, digest, method)
+    write_part(
+        Path(part),
+        shard,
+        served,
+        at_once=AT_ONCE,
+        on_error=on_error,
+        threads=torch.get_num_threads(),
+    )
+
+
+def _run_all(work: list[Any], n_jobs: int | None, verbose: int) -> None:
+    """Do all work, with a progress bar where the engine hands on results one by one."""
+    if not work:
+        return
+    backend, _ = get_active_backend()
+    tells = getattr(backend, "supports_return_generator", False)
+    parallel = Parallel(
+        n_jobs=n_jobs, batch_size=1, return_as="generator_unordered" if tells else "list"
+    )
+    for _ in tqdm(parallel(work), total=len(work), unit="part", disable=not verbose):
+        pass
+
+
+def _model_file(model: object, folder: Path, method: str) -> Path:
+    """Return the file of a model; an estimator is saved to the folder, unless it is there."""
+    if isinstance(model, str | os.PathLike):
+        file = Path(model).absolute()
+        if not file.is_file():
+            raise FileNotFoundError(f"the model {str(file)!r} does not exist.")
+        return file
+    if not hasattr(model, method):
+        ServedModel(model, method)  # says what is possible
+    import joblib
+
+    file = folder / _MODEL
+    if file.exists():
+        with whole_file(folder / f"again-{_MODEL}") as again:
+            joblib.dump(model, again)
+            same = digest_of_file(again) == digest_of_file(file)
+        (folder / f"again-{_MODEL}").unlink()
+        if not same:
+            raise ValueError(
+                f"the folder {str(folder)!r} holds a run of another model. Write to another folder; or, to go "
+                f"on with that run, pass its model: {str(file)!r}."
+            )
+        return file
+    with whole_file(file) as unfinished:
+        joblib.dump(model, unfinished)
+    return file
+
+
+def _claim(folder: Path, run: dict[str, object]) -> None:
+    """Write down what the folder holds, or check that it is the same.
+
+    Raises
+    ------
+    ValueError
+        If it holds another run.
+    """
+    file = folder / _MANIFEST
+    if not file.exists():
+        with whole_file(file) as unfinished:
+            unfinished.write_text(json.dumps(run, indent=1))
+        return
+    before = json.loads(file.read_text())
+    for name, value in run.items():
+        if before.get(name) != value:
+            raise ValueError(
+                f"the folder {str(folder)!r} holds a run of another {name}: {before.get(name)!r}, and this one "
+                f"is {value!r}. Write to another folder, or remove this one."
+            )

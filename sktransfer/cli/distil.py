@@ -13,6 +13,7 @@ from sktransfer.cli.kept_features import folder_beside, remove_folder
 from sktransfer.cli.output import as_json, check_apart, check_writable, print_result, say
 from sktransfer.cli.sources import load_images, load_labelled_images
 from sktransfer.exceptions import WorseTeacherError
+from sktransfer.formatting import counted
 from sktransfer.readable import readable
 
 if TYPE_CHECKING:
@@ -126,13 +127,13 @@ def _student(
 ) -> DistilledFeatureTransformer:
     from sktransfer import DeepFeatureTransformer, DistilledFeatureTransformer
 
-    how: dict[str, Any] = {
-        "device": options.device,
-        "cache": store,
-        "verbose": 0 if options.quiet else 1,
-    }
+    how: dict[str, Any] = {"device": options.device, "cache": store}
     teacher = DeepFeatureTransformer(
-        options.teacher, weights=options.teacher_weights, image_size=options.teacher_size, **how
+        options.teacher,
+        weights=options.teacher_weights,
+        image_size=options.teacher_size,
+        verbose=0 if options.quiet else 1,
+        **how,
     )
     return DistilledFeatureTransformer(
         options.backbone,
@@ -168,7 +169,7 @@ def _report(
         return
     print_result(
         f"{options.backbone} has learned from {options.teacher} by {n_images} images, in "
-        f"{student.n_iter_} passes; its weights are in {options.out}."
+        f"{counted(student.n_iter_, 'pass', 'passes')}; its weights are in {options.out}."
     )
     if student.distilled_score_ is not None:
         print_result(

@@ -53,7 +53,9 @@ def unlabelled_gain(tables: Tables, study: Study) -> str:
     p_value = _p_value(
         tables.fold_scores, str(with_them["candidate"]), str(without["candidate"]), study
     )
-    if gain <= 0:
+    if gain == 0:
+        verdict = f"{images} made no difference"
+    elif gain < 0:
         verdict = f"{images} did not help"
     elif p_value < SIGNIFICANT:
         verdict = f"{images} helped"

@@ -26,6 +26,7 @@ def test_the_saved_weights_make_the_features_of_the_student(folder, capsys):
 def test_without_labels_a_line_says_that_the_teacher_was_not_checked(folder, capsys):
     assert main([*WORDS, "--out", "mine.safetensors"]) == 0
     assert "nothing tells whether the teacher is better" in (said := capsys.readouterr()).err
+    assert said.out.startswith("tiny has learned from tiny by 16 images, in 1 pass; ")
     assert "compare FOLDER --backbone tiny --weights mine.safetensors" in said.out
 
 

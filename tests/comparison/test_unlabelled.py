@@ -145,5 +145,6 @@ def test_the_sentence_tells_help_from_harm_and_from_chance():
     unsure = said(low + np.array([0.2, -0.1, 0.1, -0.05, 0.1]), low)
     assert unsure.startswith("Whether the 1,500 images without labels helped is not shown: ")
     assert said(low - 0.02, low).startswith("The 1,500 images without labels did not help: ")
+    assert said(low, low).startswith("The 1,500 images without labels made no difference: ")
     stopped = said(low, low, note="stopped after 2 of 5 folds: it cannot reach the best")
     assert "no candidate that used them could reach the best" in stopped

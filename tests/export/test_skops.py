@@ -19,6 +19,7 @@ from sktransfer import (
     FineTuneClassifier,
     FineTuneRegressor,
     FineTuneSegmenter,
+    LabeledClassifier,
     LabeledFold,
     MMDClassifier,
     NeighborSelfTrainingClassifier,
@@ -32,6 +33,7 @@ from sktransfer.backbones import load_backbone
 from sktransfer.datasets import load_digit_images, load_digit_masks
 from sktransfer.exceptions import ExportError
 from sktransfer.raw_pixels import PixelTransformer
+from sktransfer.unlabelled import SquareRootTransformer
 
 skops = pytest.importorskip("skops.io", reason="the extra skops is not installed")
 
@@ -71,6 +73,9 @@ FITS = {
     "MMD": lambda: MMDClassifier("tiny", **TRAINING).fit(X, HALF),
     "neighbours": lambda: make_pipeline(
         DeepFeatureTransformer("tiny"), NeighborSmoother(3), NeighborSelfTrainingClassifier()
+    ).fit(X, HALF),
+    "labelled rows": lambda: make_pipeline(
+        DeepFeatureTransformer("tiny"), SquareRootTransformer(), LabeledClassifier()
     ).fit(X, HALF),
     "search of the labelled": lambda: GridSearchCV(
         make_pipeline(DeepFeatureTransformer("tiny"), NeighborSelfTrainingClassifier()),

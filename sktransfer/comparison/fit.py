@@ -245,7 +245,8 @@ def _score(
     metric = _SCORES.get(study.scoring) if isinstance(study.scoring, str) else None
     if study.classes is None or metric is None or not hasattr(fitted, "predict"):
         return float(check_scoring(fitted, study.scoring)(fitted, X, y)), None, None
-    labels, confidence = predict_with_confidence(fitted, X)
+    of_source = study.X_target is not None and study.y_target is None
+    labels, confidence = predict_with_confidence(fitted, X, of_source=of_source)
     code_of = {label: code for code, label in enumerate(study.classes.tolist())}
     predicted = np.array([code_of.get(label, -1) for label in labels.tolist()], dtype=np.intp)
     return float(metric(y, labels)), predicted, confidence

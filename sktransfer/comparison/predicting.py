@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.pipeline import Pipeline
 
+from sktransfer.adaptation.domains import SOURCE
 from sktransfer.adaptation.estimator import AdaptedClassifier
 from sktransfer.finetuning import FineTuneClassifier
 
@@ -17,7 +18,7 @@ __all__ = ["predict_with_confidence"]
 
 
 def predict_with_confidence(
-    estimator: Any, X: Any
+    estimator: Any, X: Any, *, of_source: bool = False
 ) -> tuple[NDArray[np.generic], NDArray[np.float32] | None]:
     """Predict the labels of images as `predict` does, and tell how sure each is.
 
@@ -26,6 +27,9 @@ def predict_with_confidence(
     estimator : classifier
         Fitted.
     X : images
+    of_source : bool, default=False
+        Whether the images are of the source of an adaptation, which may treat each domain by itself;
+        otherwise they are taken for the target's.
 
     Returns
     -------
@@ -39,9 +43,13 @@ def predict_with_confidence(
         If an image cannot be read, where `predict` raises it.
     """
     if isinstance(estimator, Pipeline) and len(estimator.steps) > 1:
-        return predict_with_confidence(estimator.steps[-1][1], estimator[:-1].transform(X))
+        vectors = estimator[:-1].transform(X)
+        return predict_with_confidence(estimator.steps[-1][1], vectors, of_source=of_source)
+    domain = {}
+    if of_source and isinstance(estimator, AdaptedClassifier):
+        domain = {"sample_domain": np.full(len(X), SOURCE)}
     if isinstance(estimator, FineTuneClassifier | AdaptedClassifier):
-        probabilities = estimator.predict_proba(X)
+        probabilities = estimator.predict_proba(X, **domain)
         if np.isfinite(probabilities).all():  # otherwise `predict` says which image it was
             labels = estimator.classes_[probabilities.argmax(axis=1)]
             return labels, probabilities.max(axis=1).astype(np.float32)

@@ -11,7 +11,8 @@ from sklearn.exceptions import FitFailedWarning
 from sklearn.model_selection import KFold
 from sklearn.pipeline import Pipeline
 
-from sktransfer import DeepFeatureTransformer, compare_strategies
+from sktransfer import DANNClassifier, DeepFeatureTransformer, compare_strategies
+from sktransfer.comparison.predicting import predict_with_confidence
 from sktransfer.comparison.significance import holm
 from sktransfer.datasets import load_digit_domains
 from sktransfer.exceptions import ImageDecodeError
@@ -517,3 +518,20 @@ def test_a_scoring_without_use_for_a_constant_answer_has_no_such_row(few):
 
     found = compare_strategies(*few, candidates={"a": _dummy()}, cv=2, scoring=by_features)
     assert found.results_["candidate"].tolist() == ["a"]
+
+
+def test_the_source_is_scored_with_its_own_statistics_where_the_target_has_no_labels():
+    domains = load_digit_domains()
+    rows = np.arange(40)
+    model = DANNClassifier(
+        "tiny", strategy="frozen", batch_norm="per_domain", max_epochs=1, random_state=0
+    ).fit(domains.X_source[rows], domains.y_source[rows], X_target=domains.X_target[rows])
+    for of_source, domain in ((True, 1), (False, -2)):
+        labels, confidence = predict_with_confidence(
+            model, domains.X_source[rows], of_source=of_source
+        )
+        probabilities = model.predict_proba(domains.X_source[rows], np.full(40, domain))
+        np.testing.assert_allclose(confidence, probabilities.max(axis=1), rtol=1e-5)
+        np.testing.assert_array_equal(labels, model.classes_[probabilities.argmax(axis=1)])
+    labelled = model.predict_proba(domains.X_source[rows], np.full(40, 1))
+    assert np.abs(labelled - model.predict_proba(domains.X_source[rows])).max() > 1e-3

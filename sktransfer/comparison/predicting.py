@@ -45,7 +45,7 @@ def predict_with_confidence(
     if isinstance(estimator, Pipeline) and len(estimator.steps) > 1:
         vectors = estimator[:-1].transform(X)
         return predict_with_confidence(estimator.steps[-1][1], vectors, of_source=of_source)
-    domain = {}
+    domain: dict[str, Any] = {}
     if of_source and isinstance(estimator, AdaptedClassifier):
         domain = {"sample_domain": np.full(len(X), SOURCE)}
     if isinstance(estimator, FineTuneClassifier | AdaptedClassifier):

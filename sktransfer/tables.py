@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["ImageTable", "load_image_table"]
+
+_NAMES: Final = {
+    "path": ("path", "filename", "file_name", "filepath", "file", "image"),
+    "label": ("label", "class"),
+    "group": ("group",),
+}
+"""Names of a column by what it holds; the first that a table has counts."""
 
 
 class ImageTable(NamedTuple):
@@ -34,9 +41,11 @@ def load_image_table(file: str | os.PathLike[str]) -> ImageTable:
     Parameters
     ----------
     file : str or path-like
-        In UTF-8, with the column ``path``, and if there are any, ``label`` and ``group``, in any
-        order and among others. Paths that are not absolute, nor URLs, start where the file lies. Images of
-        one group, such as several photographs of one animal, belong in the same part of a split.
+        In UTF-8, with commas, semicolons or tabs between its columns. One is called ``path`` (or
+        ``filename``, ``file``, ``image``), and if there are any, ``label`` (or ``class``) and
+        ``group``, in capitals or not, in any order and among others. Paths that are not absolute,
+        nor URLs, start where the file lies. Images of one group, such as several photographs of one
+        animal, belong in the same part of a split.
 
     Returns
     -------
@@ -66,34 +75,56 @@ def load_image_table(file: str | os.PathLike[str]) -> ImageTable:
     file = Path(file)
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines)
+            reader = csv.DictReader(lines, delimiter=_delimiter(lines.readline()))
+            lines.seek(0)
             columns = [name.strip() for name in reader.fieldnames or ()]
             reader.fieldnames = columns
             rows = list(reader)
     except (UnicodeDecodeError, csv.Error) as exc:
         raise ImageError(f"the file {str(file)!r} is no table in CSV and UTF-8 ({exc}).") from exc
-    if "path" not in columns:
+    found = {role: _named(file, columns, role) for role in _NAMES}
+    path = found["path"]
+    if path is None:
         raise ImageError(
             f"the table {str(file)!r} has no column 'path'; its columns are "
             f"{', '.join(map(repr, columns)) or 'none'}. Name the columns in its first line: "
             "path,label."
         )
-    for name in ("path", "label", "group"):
-        if columns.count(name) > 1:
-            raise ImageError(
-                f"the table {str(file)!r} has {columns.count(name)} columns {name!r}, and only one "
-                "can be read. Rename or remove the others."
-            )
     if not rows:
         raise ImageError(f"the table {str(file)!r} has no rows.")
     paths = [
-        path if "://" in path else str(file.parent / path) for path in _column(file, rows, "path")
+        name if "://" in name else str(file.parent / name) for name in _column(file, rows, path)
     ]
     labels, groups = (
-        np.array(_column(file, rows, name)) if name in columns else None
-        for name in ("label", "group")
+        None if name is None else np.array(_column(file, rows, name))
+        for name in (found["label"], found["group"])
     )
     return ImageTable(np.array(paths, dtype=object), labels, groups)
+
+
+def _delimiter(first_line: str) -> str:
+    """Find what stands between the columns: the most frequent of three signs; a comma if there is none."""
+    return max(",;\t", key=first_line.count)
+
+
+def _named(file: Path, columns: list[str], role: str) -> str | None:
+    """Find the column of a role: the first of its names that one has; None if none has any.
+
+    Raises
+    ------
+    ImageError
+        If two columns have this name.
+    """
+    for name in _NAMES[role]:
+        matching = [column for column in columns if column.lower() == name]
+        if len(matching) > 1:
+            raise ImageError(
+                f"the table {str(file)!r} has {len(matching)} columns {name!r}, and only one "
+                "can be read. Rename or remove the others."
+            )
+        if matching:
+            return matching[0]
+    return None
 
 
 def _column(file: Path, rows: list[dict[str, str]], name: str) -> list[str]:

@@ -35,12 +35,27 @@ def test_labels_may_be_missing(write):
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "path;label\na,1.png;x\nb.png;y\n",
+        "Filename\tClass\na,1.png\tx\nb.png\ty\n",
+        '\ufeffIMAGE,Label\r\n"a,1.png",x\r\nb.png,y\r\n',
+        "image;path;class;label\nno;a,1.png;no;x\nno;b.png;no;y\n",
+    ],
+)
+def test_tables_of_other_programs(write, tmp_path, text):
+    table = load_image_table(write(text))
+    assert table.paths.tolist() == [str(tmp_path / "a,1.png"), str(tmp_path / "b.png")]
+    assert table.labels.tolist() == ["x", "y"]
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("file,label\na.png,x\n", r"no column 'path'; its columns are 'file', 'label'"),
+        ("photo,label\na.png,x\n", r"no column 'path'; its columns are 'photo', 'label'"),
         ("", "no column 'path'; its columns are none"),
         ("path,label\n", "has no rows"),
-        ("path,path\na.png,b.png\n", r"has 2 columns 'path', and only one can be read\. Rename"),
+        ("path,Path\na.png,b.png\n", r"has 2 columns 'path', and only one can be read\. Rename"),
         ("path,label,label\na.png,x,y\n", r"has 2 columns 'label'"),
         ("path,label\na.png,x\nb.png,\n", r"row 2 of the table .* has no label"),
         ("path,label\na.png,x\n,y\n", r"row 2 of the table .* has no path"),

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from sktransfer.cli import model_files
 from sktransfer.cli.arguments import add_manner
-from sktransfer.cli.output import as_json, print_result, say
-from sktransfer.exceptions import ImageError
+from sktransfer.cli.output import as_json, print_result, say, say_error
+from sktransfer.exceptions import ImageDecodeError, ImageError
 from sktransfer.folders import list_images
+from sktransfer.images.problems import problem_of
 from sktransfer.inference.methods import METHODS
 from sktransfer.readable import as_cell
 
@@ -38,6 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format", choices=("csv", "json"), default="csv",
         help="of what is printed: one line or object per image, with the label and, if the model "
         "gives it, its probability (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--on-error", choices=("raise", "nan"), default="nan",
+        help="what an unreadable image does: end the command, or give a row without a label and with "
+        "the reason in a column error (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--out", type=Path, metavar="FOLDER",
@@ -69,7 +75,9 @@ def run(options: argparse.Namespace) -> None:
             "--jobs and --method are for results in files. Give a folder by --out FOLDER."
         )
     files = [file for given in options.files for file in _listed(Path(given))]
-    rows = _masks(model, files, options.out) or _predict(model, [path for path, _ in files])
+    rows = _masks(model, files, options.out) or _predict(
+        model, [path for path, _ in files], options.on_error
+    )
     if options.json or options.format == "json":
         print_result(as_json(rows))
     else:
@@ -104,6 +112,7 @@ def _write_parts(options: argparse.Namespace) -> None:
         options.out,
         method=options.method,
         n_jobs=options.jobs,
+        on_error=options.on_error,
         verbose=0 if options.quiet else 1,
     )
     if options.json or options.format == "json":
@@ -126,7 +135,32 @@ def _listed(given: Path) -> list[tuple[str, Path]]:
     return [(str(given), Path(given.name))]
 
 
-def _predict(model: Any, paths: list[str]) -> list[dict[str, Any]]:
+def _predict(model: Any, paths: list[str], on_error: str) -> list[dict[str, Any]]:
+    """Predict the label of each image, or say why it has none.
+
+    Raises
+    ------
+    ImageDecodeError
+        If no image can be read, or one cannot and `on_error` is "raise".
+    """
+    try:
+        return _labelled(model, paths)
+    except ImageDecodeError:
+        if on_error == "raise":
+            raise
+        problems = {path: problem for path in paths if (problem := problem_of(path)) is not None}
+        if len(problems) in (0, len(paths)):
+            raise
+    found = {row["path"]: row for row in _labelled(model, [p for p in paths if p not in problems])}
+    say_error(
+        f"warning: {len(problems)} of {len(paths)} images cannot be read; see the column 'error'"
+    )
+    names = [*next(iter(found.values())), "error"]
+    rows = [found.get(path, {"path": path, "error": problems.get(path)}) for path in paths]
+    return [{name: row.get(name) for name in names} for row in rows]
+
+
+def _labelled(model: Any, paths: list[str]) -> list[dict[str, Any]]:
     import numpy as np
 
     X = np.array(paths, dtype=object)
@@ -148,5 +182,8 @@ def _as_csv(rows: list[dict[str, object]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: as_cell(value) for name, value in row.items()} for row in rows)
+    writer.writerows(
+        {name: "" if value is None else as_cell(value) for name, value in row.items()}
+        for row in rows
+    )
     return text.getvalue().rstrip("\n")

@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 
 __all__ = ["batch_inference"]
 
-_MANIFEST: Final = "run.json"
-_MODEL: Final = "model.joblib"
+_MANIFEST: Final = (
+    "_run.json"  # tools that read a folder as one table pass over names that begin so
+)
+_MODEL: Final = "_model.joblib"
 
 
 def batch_inference(
@@ -57,7 +59,7 @@ def batch_inference(
     model : estimator, str or path
         Fitted, and one that takes paths and encoded bytes as images; or a file that joblib or
         :func:`~sktransfer.save_model` wrote. Loading a file that is not of skops runs whatever its
-        writer put there. An estimator is saved to ``out/model.joblib`` first. On a cluster all
+        writer put there. An estimator is saved to ``out/_model.joblib`` first. On a cluster all
         workers must see the file and `out` under the same path.
     source : str, path or sequence of paths
         A folder of images, or of tar or Parquet files; a CSV or Parquet file with a column ``path``; a
@@ -179,10 +181,10 @@ def _model_file(model: object, folder: Path, method: str) -> Path:
 
     file = folder / _MODEL
     if file.exists():
-        with whole_file(folder / f"again-{_MODEL}") as again:
+        with whole_file(folder / f"_again{_MODEL}") as again:
             joblib.dump(model, again)
             same = digest_of_file(again) == digest_of_file(file)
-        (folder / f"again-{_MODEL}").unlink()
+        (folder / f"_again{_MODEL}").unlink()
         if not same:
             raise ValueError(
                 f"the folder {str(folder)!r} holds a run of another model. Write to another folder; or, to go "

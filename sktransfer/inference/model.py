@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 from sktransfer.exceptions import ImageDecodeError
 from sktransfer.export.saved_objects import estimators_in
 from sktransfer.export.skops_files import load_model
-from sktransfer.images import as_image_sequence
+from sktransfer.images.problems import problem_of
 from sktransfer.inference.methods import METHODS
 
 if TYPE_CHECKING:
@@ -100,12 +100,13 @@ class ServedModel:
         """
         errors = [row.error for row in rows]
         good = [number for number, error in enumerate(errors) if error is None]
-        values = self._try([rows[number].image for number in good])
+        images = [row.image for row in rows]
+        values = self._try([images[number] for number in good])
         if values is None:
             for number in good:
-                errors[number] = _problem_of(rows[number])
+                errors[number] = problem_of(images[number] or b"")
             good = [number for number in good if errors[number] is None]
-            values = self._call(_as_x([rows[number].image for number in good])) if good else None
+            values = self._call(_as_x([images[number] for number in good])) if good else None
         if on_error == "raise" and len(good) < len(rows):
             bad = next(number for number, error in enumerate(errors) if error is not None)
             raise ImageDecodeError(f"{rows[bad].name!r} {errors[bad]}", 'pass on_error="nan"')
@@ -201,13 +202,3 @@ def _as_x(images: list[Any]) -> Any:
     X = np.empty(len(images), dtype=object)
     X[:] = images
     return X
-
-
-def _problem_of(row: Row) -> str | None:
-    """Say why an image cannot be read; None if it can."""
-    try:
-        as_image_sequence(_as_x([row.image])).load(0)
-    except ImageDecodeError as exc:
-        reason = str(exc.fault).removeprefix("image 0 of 1 ")
-        return reason.removeprefix(f"({row.image!r}) ") if isinstance(row.image, str) else reason
-    return None

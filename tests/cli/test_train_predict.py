@@ -4,6 +4,7 @@ import json
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from sklearn.dummy import DummyRegressor
@@ -109,6 +110,32 @@ def test_what_cannot_be_predicted_is_one_line_and_code_1(folder, model, error_li
     (folder / "broken/broken.png").write_bytes(b"no image")
     assert main(["predict", *words, "--quiet"]) == 1
     assert message in error_line()
+
+
+def test_one_broken_photograph_leaves_the_others_their_labels(folder, model, capsys):
+    (folder / "some").mkdir()
+    (folder / "some/a.png").write_bytes((folder / "digits/one/0001.png").read_bytes())
+    (folder / "some/b.png").write_bytes(b"no image")
+    assert main(["predict", model, "some", "digits/zero", "--quiet"]) == 0
+    captured = capsys.readouterr()
+    assert "1 of 10 images cannot be read" in captured.err
+    rows = list(csv.DictReader(io.StringIO(captured.out)))
+    assert [row["label"] for row in rows] == ["one", ""] + 8 * ["zero"]
+    assert rows[1]["error"].startswith("is not an image")
+    assert {row["error"] for row in rows[2:]} == {""}
+    assert main(["predict", model, "some", "--quiet", "--json"]) == 0
+    assert [row["label"] for row in json.loads(capsys.readouterr().out)] == ["one", None]
+    assert main(["predict", model, "some", "--on-error", "raise"]) == 1
+    assert "b.png" in capsys.readouterr().err
+
+
+def test_results_in_files(folder, model, capsys):
+    words = ["predict", model, "digits/zero", "--out", "results", "--quiet"]
+    assert main(words) == 0
+    assert "Results of 8 images are in 1 parts in results." in capsys.readouterr().out
+    assert pd.read_parquet("results")["prediction"].tolist() == 8 * ["zero"]
+    assert main(["predict", model, "digits/zero", "--method", "transform"]) == 1
+    assert "Give a folder by --out FOLDER" in capsys.readouterr().err
 
 
 def test_a_model_in_a_file_of_skops_is_saved_and_loaded_by_its_ending(folder, capsys):

@@ -224,7 +224,7 @@ def test_a_folder_of_another_run_is_refused(folder, paths, tmp_path):
             {"model": make_pipeline(DeepFeatureTransformer("tiny"), PCA(2)).fit(paths)},
             "no such method",
         ),
-        ({"model": out / "model.joblib"}, None),
+        ({"model": out / "_model.joblib"}, None),
     ):
         given = {"model": model, "source": paths, "shard_rows": 9, "method": "predict"} | change
         if message is None:  # the file that the first call has saved

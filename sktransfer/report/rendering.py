@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["render_report"]
 
+_OF_UNLABELLED = ("unlabelled", "distilled")
+
 # Images beside the labelled ones, without which a winner cannot be fitted again.
 _NEEDS = {
     "adaptation": "X_target",
@@ -174,15 +176,15 @@ def _of_images(
 
 
 def _best_with_features(comparison: Any) -> object:
-    """Find the best candidate that begins with features, and is fitted to labelled images alone."""
+    """Find the best candidate that begins with features and needs no unlabelled images."""
     results = comparison.results_
-    of_labelled = results.iloc[0].get("strategy") not in _NEEDS
+    of_labelled = results.iloc[0].get("strategy") not in _OF_UNLABELLED
     if of_labelled and split_pipeline(comparison.best_estimator_)[0] is not None:
         return comparison.best_estimator_
     searches = getattr(comparison, "searches_", {})
     for record in results[results["score_mean"].notna()].to_dict("records"):
         search = searches.get(record["candidate"])
-        if search is not None and record.get("strategy") not in _NEEDS:
+        if search is not None and record.get("strategy") not in _OF_UNLABELLED:
             estimator = clone(search.estimator).set_params(**record["best_params"])
             if split_pipeline(estimator)[0] is not None:
                 return estimator

@@ -1,0 +1,198 @@
+"""What do shards, processes and engines cost, beside one process that does it all?
+
+    python benchmarks/inference.py --images 20000 --engines local dask ray spark --kills 20
+
+JPEGs of 96 pixels in tar files, `tiny` and a logistic regression. The base is one run in one process with as many
+threads as there are cores. Engines are started before the clock is; results are compared bit by bit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import multiprocessing
+import os
+import random
+import resource
+import signal
+import tarfile
+import tempfile
+import time
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+
+import joblib
+import numpy as np
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from sktransfer import DeepFeatureTransformer, batch_inference
+from sktransfer.datasets import load_digit_images
+
+SIDE, IN_A_TAR = 96, 1000
+
+
+def make_tars(folder, n_images, n_damaged):
+    """Write images and return the rows that are damaged."""
+    rng = np.random.default_rng(0)
+    digits = load_digit_images().X
+    damaged = set(rng.choice(n_images, n_damaged, replace=False).tolist())
+    for first in range(0, n_images, IN_A_TAR):
+        with tarfile.open(folder / f"{first:07}.tar", "w") as tar:
+            for row in range(first, min(first + IN_A_TAR, n_images)):
+                image = (
+                    Image.fromarray(digits[rng.integers(len(digits))])
+                    .convert("RGB")
+                    .resize((SIDE, SIDE))
+                )
+                noisy = np.asarray(image, np.int16) + rng.integers(-20, 21, (SIDE, SIDE, 3))
+                file = io.BytesIO()
+                Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=85)
+                content = file.getvalue() if row not in damaged else file.getvalue()[:200]
+                member = tarfile.TarInfo(f"{row:07}.jpg")
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+    return sorted(damaged)
+
+
+@contextmanager
+def engine(name, n_workers):
+    """Start an engine, and let joblib use it."""
+    began = time.perf_counter()
+    stop = None
+    if name == "dask":
+        from dask.distributed import Client
+
+        client = Client(n_workers=n_workers, threads_per_worker=1, dashboard_address=None)
+        stop = client.close
+    elif name == "ray":
+        import ray
+        from ray.util.joblib import register_ray
+
+        ray.init(num_cpus=n_workers, include_dashboard=False, log_to_driver=False)
+        register_ray()
+        stop = ray.shutdown
+    elif name == "spark":
+        from joblibspark import register_spark
+        from pyspark.sql import SparkSession
+
+        session = SparkSession.builder.master(f"local[{n_workers}]").getOrCreate()
+        register_spark()
+        stop = session.stop
+    with joblib.parallel_config("loky" if name == "local" else name, n_jobs=n_workers):
+        joblib.Parallel()(joblib.delayed(warm)() for _ in range(4 * n_workers))
+        print(f"{name}: started in {time.perf_counter() - began:.1f} s", flush=True)
+        yield
+    if stop is not None:
+        stop()
+
+
+def warm():
+    """Load what every worker needs, so that the start of an engine is not counted."""
+    import sktransfer.inference
+
+    time.sleep(0.5)
+    return sktransfer.inference.__name__
+
+
+def results(run):
+    return run.table().filter(like="probability").to_numpy()
+
+
+def peak_memory(model, source, out, n_shards):
+    """Measure the peak memory of a process that computes some shards, in MB."""
+    queue = multiprocessing.get_context("spawn").Queue()
+    worker = multiprocessing.get_context("spawn").Process(
+        target=in_a_process, args=(queue, model, source, out, n_shards)
+    )
+    worker.start()
+    peak = queue.get()
+    worker.join()
+    return peak
+
+
+def in_a_process(queue, model, source, out, n_shards):
+    batch_inference(model, sorted(map(str, source.glob("*.tar")))[:n_shards], out)
+    queue.put(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def driver(model, source, out):
+    os.setsid()
+    batch_inference(model, source, out, method="predict_proba", n_jobs=2, shard_rows=100)
+
+
+def kill_and_go_on(model, source, out, n_kills):
+    """Kill driver and workers at random moments, and return how many parts were computed in vain."""
+    chance = random.Random(0)
+    for _ in range(n_kills):
+        process = multiprocessing.get_context("spawn").Process(
+            target=driver, args=(model, source, out)
+        )
+        process.start()
+        process.join(chance.uniform(12, 25))
+        if process.exitcode is not None:
+            break
+        os.killpg(process.pid, signal.SIGKILL)
+        process.join()
+        print(f"killed with {len(list(out.glob('part-*.parquet')))} parts", flush=True)
+    return batch_inference(model, source, out, method="predict_proba", shard_rows=100)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=20_000)
+    parser.add_argument("--damaged", type=int, default=50)
+    parser.add_argument("--engines", nargs="+", default=["local"])
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--kills", type=int, default=0)
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder, source = Path(scratch), Path(scratch, "tars")
+        source.mkdir()
+        damaged = make_tars(source, options.images, options.damaged)
+        digits = load_digit_images()
+        model = folder / "model.joblib"
+        pipeline = make_pipeline(DeepFeatureTransformer("tiny"), LogisticRegression(max_iter=1000))
+        joblib.dump(pipeline.fit(digits.X[:300], digits.y[:300]), model)
+
+        some = sorted(map(str, source.glob("*.tar")))[:2]
+        batch_inference(model, some, folder / "warm", method="predict_proba")
+        estimated = batch_inference(model, some, folder / "some", method="predict_proba")
+        base = batch_inference(model, source, folder / "base", method="predict_proba")
+        wanted = results(base)
+        guess = estimated.estimate(base.n_rows_).hours * 3600
+        print(
+            f"one process: {base.seconds_:.1f} s; {guess / base.seconds_:.3f} of that was estimated",
+            flush=True,
+        )
+        print(
+            f"damaged: {base.failed_ == damaged}, {base.table()['error'].notna().sum()} rows with a reason"
+        )
+        for name in options.engines:
+            with engine(name, options.workers):
+                run = batch_inference(model, source, folder / name, method="predict_proba")
+            same = np.array_equal(results(run), wanted, equal_nan=True)
+            ratio = run.seconds_ / base.seconds_
+            print(
+                f"{name}: {run.seconds_:.1f} s, {ratio:.3f} of one process, same bits: {same}",
+                flush=True,
+            )
+        few, many = (
+            peak_memory(model, source, folder / f"memory{n}", n)
+            for n in (2, options.images // IN_A_TAR)
+        )
+        print(
+            f"peak memory: {few:.0f} MB for 2 shards, {many:.0f} MB for all ({many / few:.3f})",
+            flush=True,
+        )
+        if options.kills:
+            run = kill_and_go_on(model, source, folder / "killed", options.kills)
+            same = np.array_equal(results(run), wanted, equal_nan=True)
+            print(f"after kills: {run.n_rows_} rows, same bits: {same}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

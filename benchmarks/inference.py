@@ -13,7 +13,7 @@ import io
 import multiprocessing
 import os
 import random
-import resource
+import re
 import signal
 import tarfile
 import tempfile
@@ -115,7 +115,8 @@ def peak_memory(model, source, out, n_shards):
 
 def in_a_process(queue, model, source, out, n_shards):
     batch_inference(model, sorted(map(str, source.glob("*.tar")))[:n_shards], out)
-    queue.put(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    status = Path("/proc/self/status").read_text()  # getrusage would count the parent, too
+    queue.put(int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024)
 
 
 def driver(model, source, out):
@@ -131,6 +132,8 @@ def kill_and_go_on(model, source, out, n_kills):
             target=driver, args=(model, source, out)
         )
         process.start()
+        while process.exitcode is None and os.getpgid(process.pid) != process.pid:
+            time.sleep(0.1)
         process.join(chance.uniform(12, 25))
         if process.exitcode is not None:
             break
@@ -144,7 +147,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--damaged", type=int, default=50)
-    parser.add_argument("--engines", nargs="+", default=["local"])
+    parser.add_argument("--engines", nargs="*", default=["local"])
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--kills", type=int, default=0)
     options = parser.parse_args()

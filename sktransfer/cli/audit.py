@@ -25,9 +25,13 @@ if TYPE_CHECKING:
 
     from sktransfer.cli.sources import Images
 
-__all__ = ["HELP", "add_arguments", "run"]
+__all__ = ["EXAMPLES", "HELP", "add_arguments", "run"]
 
 HELP = "look for duplicates, labels that seem wrong, unreadable files, and odd sizes and modes"
+EXAMPLES = (
+    "audit photos",
+    "audit photos --no-labels --json",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

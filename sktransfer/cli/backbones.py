@@ -10,9 +10,13 @@ from sktransfer.cli.output import as_json, as_table, print_result
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["HELP", "add_arguments", "run"]
+__all__ = ["EXAMPLES", "HELP", "add_arguments", "run"]
 
 HELP = "list the networks to choose from, with sizes, published accuracy and licence"
+EXAMPLES = (
+    "backbones 'resnet*'",
+    "backbones 'timm:vit_small*'",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from sktransfer.comparison import StrategyComparison
 
 __all__ = [
+    "EXAMPLES",
     "HELP",
     "add_arguments",
     "compare_images",
@@ -57,6 +58,11 @@ __all__ = [
 ]
 
 HELP = "compare strategies of transfer on the same folds, and save the winner"
+EXAMPLES = (
+    "compare",
+    "compare photos --minutes 5 --report report.html --out model.joblib",
+    "compare photos --target others --backbone mobilenet_v2",
+)
 
 _Made = TypeVar("_Made")
 

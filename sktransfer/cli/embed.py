@@ -29,9 +29,13 @@ if TYPE_CHECKING:
 
     from sktransfer.cli.sources import Images
 
-__all__ = ["HELP", "add_arguments", "run"]
+__all__ = ["EXAMPLES", "HELP", "add_arguments", "run"]
 
 HELP = "write the features of images to a file"
+EXAMPLES = (
+    "embed photos --out features.parquet",
+    "embed photos --backbone resnet50 --layers=-2,-1 --pooling avg --out features.npz",
+)
 
 _KINDS = (".parquet", ".npz", ".csv")
 

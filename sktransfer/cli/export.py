@@ -13,9 +13,10 @@ from sktransfer.folders import list_images
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["HELP", "add_arguments", "run"]
+__all__ = ["EXAMPLES", "HELP", "add_arguments", "run"]
 
 HELP = "write a saved model as an ONNX file, which runs without torch and scikit-learn"
+EXAMPLES = ("export model.joblib --out model.onnx --check photos",)
 
 _MOST_CHECKED = 20
 

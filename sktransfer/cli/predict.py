@@ -19,9 +19,13 @@ from sktransfer.readable import as_cell
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["HELP", "add_arguments", "run"]
+__all__ = ["EXAMPLES", "HELP", "add_arguments", "run"]
 
 HELP = "predict the labels of images with a saved model"
+EXAMPLES = (
+    "predict model.joblib new/*.jpg",
+    "predict model.joblib s3://bucket/shards-*.tar --out results --jobs 8",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

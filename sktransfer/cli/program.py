@@ -105,7 +105,14 @@ def _build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {version('sktransfer')}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, module in _COMMANDS.items():
-        command = commands.add_parser(name, help=module.HELP, description=module.HELP + ".")
+        examples = "\n".join(f"  sktransfer {example}" for example in module.EXAMPLES)
+        command = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.HELP + ".",
+            epilog=f"examples:\n{examples}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         module.add_arguments(command)
         command.set_defaults(run=module.run)
     return parser

@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 
     from sktransfer.cli.sources import Images
 
-__all__ = ["HELP", "add_arguments", "run", "score_images", "text_of_score"]
+__all__ = ["EXAMPLES", "HELP", "add_arguments", "run", "score_images", "text_of_score"]
 
 HELP = "score a saved model on labelled images that took no part"
+EXAMPLES = ("score model.joblib others --mistakes mistakes.csv",)
 
 _N_SHOWN = 5
 _FEW = 10  # images of a class, below which its share says little

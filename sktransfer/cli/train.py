@@ -27,9 +27,10 @@ from sktransfer.cli.output import (
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["HELP", "add_arguments", "run"]
+__all__ = ["EXAMPLES", "HELP", "add_arguments", "run"]
 
 HELP = "search the parameters of one candidate, fit it on all images, and save it"
+EXAMPLES = ("train photos --candidate frozen --out model.joblib",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

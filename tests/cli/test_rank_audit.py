@@ -20,6 +20,14 @@ def test_rank_prints_a_table_best_first(folder, capsys):
     assert "16 images of 2 classes" in captured.err
 
 
+def test_a_network_whose_weights_are_missing_is_left_out(folder, capsys):
+    words = ["rank", "digits", "--backbones", "tiny=gone.safetensors,tiny", "--quiet", "--json"]
+    assert main(words) == 0
+    captured = capsys.readouterr()
+    assert [row["backbone"] for row in json.loads(captured.out)] == ["tiny"]
+    assert "warning: tiny=gone.safetensors is left out: " in captured.err
+
+
 def test_rank_in_json(folder, capsys):
     words = ["rank", "digits", "--backbones", "tiny", "--json", "--quiet"]
     assert main(words) == 0

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shlex
 import subprocess
 import sys
 import warnings
@@ -15,7 +16,7 @@ import pytest
 from PIL import Image
 
 import sktransfer.comparison
-from sktransfer.cli import main
+from sktransfer.cli import main, program
 from sktransfer.cli.output import check_apart, print_result
 
 QUICK = ["--layers=-1", "--pooling", "avg", "--cv", "2", "--candidates", "logistic", "--quiet"]
@@ -198,3 +199,15 @@ def test_labels_are_not_suspected_by_a_network_that_knows_nothing(folder, capsys
     assert found["suspect_labels"] == []
     assert main(["audit", "digits", "--quiet"]) == 0
     assert "No label is called wrong: the classifier that judges" in capsys.readouterr().out
+
+
+def test_the_help_of_each_command_has_examples_that_can_be_understood(capsys):
+    parser = program._build_parser()
+    for name, module in program._COMMANDS.items():
+        with pytest.raises(SystemExit, match="0"):
+            parser.parse_args([name, "--help"])
+        shown = capsys.readouterr().out
+        for example in module.EXAMPLES:
+            assert example.split()[0] == name
+            assert f"  sktransfer {example}\n" in shown
+            parser.parse_args(shlex.split(example))

@@ -136,6 +136,7 @@ def kill_and_go_on(model, source, out, n_kills):
             time.sleep(0.1)
         process.join(chance.uniform(12, 25))
         if process.exitcode is not None:
+            assert process.exitcode == 0, "the driver failed by itself"
             break
         os.killpg(process.pid, signal.SIGKILL)
         process.join()

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     )
     from sktransfer.features import DeepFeatureTransformer
     from sktransfer.finetuning import FineTuneClassifier, FineTuneRegressor
-    from sktransfer.inference import BatchPredictor, InferenceRun, batch_inference
+    from sktransfer.inference.batch import batch_inference
+    from sktransfer.inference.predictor import BatchPredictor
+    from sktransfer.inference.run import InferenceRun
     from sktransfer.plotting import (
         DomainsDisplay,
         EmbeddingDisplay,
@@ -110,7 +112,7 @@ __all__ = [  # noqa: RUF022 - sorted as `sorted` does
 # Where each name lives. Importing torch takes seconds, so it waits for the first use.
 _HOMES = {
     "BackboneSpec": "sktransfer.backbones",
-    "BatchPredictor": "sktransfer.inference",
+    "BatchPredictor": "sktransfer.inference.predictor",
     "DANNClassifier": "sktransfer.adaptation",
     "DeepCORALClassifier": "sktransfer.adaptation",
     "DeepFeatureTransformer": "sktransfer.features",
@@ -122,7 +124,7 @@ _HOMES = {
     "FineTuneClassifier": "sktransfer.finetuning",
     "FineTuneRegressor": "sktransfer.finetuning",
     "FineTuneSegmenter": "sktransfer.segmentation",
-    "InferenceRun": "sktransfer.inference",
+    "InferenceRun": "sktransfer.inference.run",
     "LabeledClassifier": "sktransfer.unlabelled",
     "LabeledFold": "sktransfer.unlabelled",
     "LayerSweepDisplay": "sktransfer.plotting",
@@ -140,7 +142,7 @@ _HOMES = {
     "TRUSTED_TYPES": "sktransfer.export",
     "UnsupervisedScorer": "sktransfer.adaptation",
     "audit_images": "sktransfer.audit",
-    "batch_inference": "sktransfer.inference",
+    "batch_inference": "sktransfer.inference.batch",
     "compare_strategies": "sktransfer.comparison",
     "export_onnx": "sktransfer.export",
     "find_regions": "sktransfer.segmentation",

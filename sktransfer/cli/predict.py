@@ -12,7 +12,6 @@ from sktransfer.cli.arguments import add_manner
 from sktransfer.cli.output import as_json, print_result, say, say_error
 from sktransfer.exceptions import ImageDecodeError, ImageError
 from sktransfer.folders import list_images
-from sktransfer.images.problems import problem_of
 from sktransfer.inference.methods import METHODS
 from sktransfer.readable import as_cell
 
@@ -152,6 +151,8 @@ def _predict(model: Any, paths: list[str], on_error: str) -> list[dict[str, Any]
     except ImageDecodeError:
         if on_error == "raise":
             raise
+        from sktransfer.images.problems import problem_of
+
         problems = {path: problem for path in paths if (problem := problem_of(path)) is not None}
         if len(problems) in (0, len(paths)):
             raise

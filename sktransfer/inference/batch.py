@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -67,7 +68,8 @@ def batch_inference(
         them; a pattern such as ``photos/*.jpg``; URLs of all these that fsspec can open; or a list of
         paths or URLs.
     out : str or path
-        Folder of the results. It must be new, or hold a run of the same model, source and method.
+        Folder of the results. It must be new, or hold a run of the same model, source and method. Local
+        files that were changed since are another source; of remote ones only the names are compared.
     method : {"predict", "transform", "predict_proba", "decision_function"}, default="predict"
         Method of the model.
     n_jobs : int or None, default=None
@@ -89,7 +91,7 @@ def batch_inference(
     Raises
     ------
     ValueError
-        If `out` holds a run of another model, source or method, or the model lacks the method.
+        If `out` holds anything but a run of this model, source and method, or the model lacks the method.
     ImageDecodeError
         If an image cannot be read and `on_error` is "raise".
     FileNotFoundError, ImageError
@@ -109,49 +111,49 @@ def batch_inference(
     found = open_source(source, shard_rows)
     folder = Path(out).absolute()
     folder.mkdir(parents=True, exist_ok=True)
+    run = {"source": found.digest, "method": method, "shard_rows": shard_rows}
+    _check_folder(folder, run)
     file = _model_file(model, folder, method)
     digest = digest_of_file(file)
-    _claim(
-        folder,
-        {"model": digest, "source": found.digest, "method": method, "shard_rows": shard_rows},
-    )
+    _claim(folder, {"model": digest, **run})
     parts = [folder / name_of_part(shard, digest, found.digest) for shard in found.shards]
     missing = [
         (shard, part) for shard, part in zip(found.shards, parts, strict=True) if not part.exists()
     ]
     n_workers = max(1, min(effective_n_jobs(n_jobs), len(missing) or 1))
     threads = max(1, n_usable_cores() // n_workers) if n_workers > 1 else torch.get_num_threads()
-    work = [
-        delayed(_compute)(
-            str(file), digest, method, shard, str(part), on_error, threads, os.getpid()
-        )
-        for shard, part in missing
-    ]
+    manner = _Manner(str(file), digest, method, on_error, threads, n_workers, os.getpid())
+    work = [delayed(_compute)(manner, shard, str(part)) for shard, part in missing]
     _run_all(work, n_jobs, verbose)
-    return InferenceRun(folder, parts, len(missing), n_workers, time.perf_counter() - began)
+    return InferenceRun(folder, parts, len(missing), time.perf_counter() - began)
 
 
-def _compute(
-    file: str,
-    digest: str,
-    method: str,
-    shard: Shard,
-    part: str,
-    on_error: str,
-    threads: int,
-    driver: int,
-) -> None:
+@dataclass(frozen=True)
+class _Manner:
+    """What is the same for all parts of a run."""
+
+    model: str
+    digest: str
+    method: str
+    on_error: str
+    threads: int
+    workers: int
+    driver: int
+
+
+def _compute(manner: _Manner, shard: Shard, part: str) -> None:
     """Compute one part, in whichever process this is."""
-    if os.getpid() != driver:
-        torch.set_num_threads(threads)
-    served = load_served(file, digest, method)
+    if os.getpid() != manner.driver:
+        torch.set_num_threads(manner.threads)
+    served = load_served(manner.model, manner.digest, manner.method)
     write_part(
         Path(part),
         shard,
         served,
         at_once=AT_ONCE,
-        on_error=on_error,
+        on_error=manner.on_error,
         threads=torch.get_num_threads(),
+        workers=manner.workers,
     )
 
 
@@ -196,18 +198,22 @@ def _model_file(model: object, folder: Path, method: str) -> Path:
     return file
 
 
-def _claim(folder: Path, run: dict[str, object]) -> None:
-    """Write down what the folder holds, or check that it is the same.
+def _check_folder(folder: Path, run: dict[str, object]) -> None:
+    """Refuse a folder that holds anything but the same run, before a file is written there.
 
     Raises
     ------
     ValueError
-        If it holds another run.
+        If it does.
     """
     file = folder / _MANIFEST
     if not file.exists():
-        with whole_file(file) as unfinished:
-            unfinished.write_text(json.dumps(run, indent=1))
+        others = [found.name for found in folder.iterdir() if found.name != _MODEL]
+        if others:
+            raise ValueError(
+                f"the folder {str(folder)!r} holds {min(others)!r}, and no run of batch_inference. Give a "
+                "new folder."
+            )
         return
     before = json.loads(file.read_text())
     for name, value in run.items():
@@ -216,3 +222,11 @@ def _claim(folder: Path, run: dict[str, object]) -> None:
                 f"the folder {str(folder)!r} holds a run of another {name}: {before.get(name)!r}, and this one "
                 f"is {value!r}. Write to another folder, or remove this one."
             )
+
+
+def _claim(folder: Path, run: dict[str, object]) -> None:
+    """Write down what the folder holds, or check that it is the same."""
+    _check_folder(folder, run)
+    if not (folder / _MANIFEST).exists():
+        with whole_file(folder / _MANIFEST) as unfinished:
+            unfinished.write_text(json.dumps(run, indent=1))

@@ -88,6 +88,11 @@ class ServedModel:
                 estimator.verbose = 0
         self.model, self.method = model, method
         self._example = self._call(_EXAMPLE)
+        if self._example.ndim > 2:
+            raise ValueError(
+                f"{method} of a {type(model).__name__} gives an array of {self._example.ndim - 1} dimensions for each "
+                "image, which is no row of a table. For masks, use the command predict MODEL FOLDER --out."
+            )
         self.columns = self._name_columns()
 
     def answer(self, rows: Sequence[Row], on_error: str) -> Answers:

@@ -33,8 +33,8 @@ class PartRecord:
         Number of rows.
     seconds : float
         Time from the first row read to the file written.
-    threads : int
-        Threads of the worker.
+    threads, workers : int
+        Threads of the worker, and number of workers of the run that computed it.
     failed : list of int
         Rows without a result, counted through the source.
     size : int
@@ -44,6 +44,7 @@ class PartRecord:
     rows: int
     seconds: float
     threads: int
+    workers: int
     failed: list[int]
     size: int = 0
 
@@ -54,7 +55,14 @@ def name_of_part(shard: Shard, model: str, source: str) -> str:
 
 
 def write_part(
-    file: Path, shard: Shard, served: ServedModel, *, at_once: int, on_error: str, threads: int
+    file: Path,
+    shard: Shard,
+    served: ServedModel,
+    *,
+    at_once: int,
+    on_error: str,
+    threads: int,
+    workers: int,
 ) -> None:
     """Compute the rows of a shard and write them: path, results, error."""
     import pyarrow as pa
@@ -77,6 +85,7 @@ def write_part(
         "rows": shard.n_rows,
         "seconds": time.perf_counter() - began,
         "threads": threads,
+        "workers": workers,
         "failed": failed,
     }
     metadata = {**(table.schema.metadata or {}), _RECORD: json.dumps(record).encode()}

@@ -55,8 +55,6 @@ class InferenceRun:
         Parts in the order of the source.
     n_computed : int
         Number of parts that this call computed; the others were there.
-    n_workers : int
-        Number of processes or actors.
     seconds : float
         Time of the call.
 
@@ -77,10 +75,8 @@ class InferenceRun:
     >>> print(run.estimate(1_000_000_000))  # doctest: +SKIP
     """
 
-    def __init__(
-        self, out: Path, parts: list[Path], n_computed: int, n_workers: int, seconds: float
-    ) -> None:
-        self.out, self.parts, self.n_computed, self.n_workers = out, parts, n_computed, n_workers
+    def __init__(self, out: Path, parts: list[Path], n_computed: int, seconds: float) -> None:
+        self.out, self.parts, self.n_computed = out, parts, n_computed
         self.seconds_ = seconds
         self._records: list[PartRecord] = [read_record(part) for part in parts]
         self.n_rows_ = sum(record.rows for record in self._records)
@@ -122,10 +118,10 @@ class InferenceRun:
             Hours, core-hours and gigabytes.
         """
         share = n_rows / self.n_rows_
-        seconds = sum(record.seconds for record in self._records) * share
+        seconds = sum(record.seconds / record.workers for record in self._records) * share
         core_seconds = sum(record.seconds * record.threads for record in self._records) * share
         size = sum(record.size for record in self._records) * share
-        return Estimate(n_rows, seconds / self.n_workers / 3600, core_seconds / 3600, size / 1e9)
+        return Estimate(n_rows, seconds / 3600, core_seconds / 3600, size / 1e9)
 
     def __repr__(self) -> str:
         """Say in a line what there is."""

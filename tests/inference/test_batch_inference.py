@@ -21,9 +21,11 @@ from sktransfer import (
     BatchPredictor,
     DeepFeatureTransformer,
     FineTuneClassifier,
+    FineTuneSegmenter,
     batch_inference,
     save_model,
 )
+from sktransfer.datasets import load_digit_masks
 from sktransfer.exceptions import ImageDecodeError, ImageError
 from sktransfer.inference.model import ServedModel
 from sktransfer.inference.sources import Row
@@ -238,6 +240,32 @@ def test_a_folder_of_another_run_is_refused(folder, paths, tmp_path):
         batch_inference(other, paths, out, shard_rows=9)
 
 
+def test_images_that_were_replaced_are_another_source(folder, tmp_path):
+    file = tmp_path / "photo.png"
+    file.write_bytes((folder / "images/00.png").read_bytes())
+    batch_inference(folder / "model.joblib", tmp_path / "*.png", tmp_path / "out")
+    file.write_bytes((folder / "images/01.png").read_bytes())
+    model = joblib.load(folder / "model.joblib")
+    with pytest.raises(ValueError, match="another source"):
+        batch_inference(model, tmp_path / "*.png", tmp_path / "out")
+    assert not (tmp_path / "out" / "_model.joblib").exists()
+
+
+def test_a_folder_of_something_else_is_refused(folder, paths, tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(ValueError, match=r"holds 'notes\.txt', and no run"):
+        batch_inference(folder / "model.joblib", paths, tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_model_of_masks_is_refused(tmp_path, paths):
+    data = load_digit_masks()
+    model = FineTuneSegmenter("tiny", strategy="frozen", max_epochs=1, random_state=0)
+    model.fit(data.X[:4], data.y[:4])
+    with pytest.raises(ValueError, match="no row of a table"):
+        batch_inference(model, paths, tmp_path / "out")
+
+
 def test_models_in_files_of_skops(paths, tmp_path, folder, expected):
     pytest.importorskip("skops")
     save_model(joblib.load(folder / "model.joblib"), tmp_path / "m.skops")
@@ -252,6 +280,9 @@ def test_the_estimate_grows_with_the_images(folder, paths, tmp_path):
     assert 0 < small.hours * 3600 < run.seconds_
     assert small.gigabytes == pytest.approx(sum(p.stat().st_size for p in run.parts) / 1e9)
     assert "23,000 images" in str(large)
+    again = batch_inference(folder / "model.joblib", paths, tmp_path / "out", n_jobs=2)
+    assert again.n_computed == 0
+    assert again.estimate(N_IMAGES) == small
     assert "23 rows in 1 parts, 0 failed" in repr(run)
 
 
@@ -332,7 +363,7 @@ def test_engines_of_joblib_give_the_same(folder, expected, tmp_path, engine):
     script = tmp_path / "driver.py"
     script.write_text(ENGINES[engine])
     words = [sys.executable, str(script), str(folder), str(tmp_path / "out")]
-    subprocess.run(words, check=True, timeout=300, capture_output=True)
+    subprocess.run(words, check=True, timeout=560, capture_output=True)
     run = batch_inference(
         folder / "model.joblib",
         folder / "images",

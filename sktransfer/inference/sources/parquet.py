@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sktransfer.exceptions import ImageError
 from sktransfer.inference.sources.paths import source_of_paths
-from sktransfer.inference.sources.remote import is_remote, open_file, size_of
+from sktransfer.inference.sources.remote import is_remote, open_file, signature_of, size_of
 from sktransfer.inference.sources.shards import Row, Shard, Source, digest_of, ranges
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def source_of_parquet(name: str, files: Sequence[str], shard_rows: int) -> Sourc
                 paths += _beside(file, table.read([_PATH]).column(_PATH).to_pylist())
                 continue
             in_file = table.metadata.num_rows
-        words += [file, size_of(file), in_file]
+        words += [signature_of(file), size_of(file), in_file]
         for first, some in ranges(in_file, shard_rows):
             start = n_rows + first
             shards.append(

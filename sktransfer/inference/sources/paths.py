@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sktransfer.inference.sources.remote import fetch, is_remote
+from sktransfer.inference.sources.remote import fetch, is_remote, signature_of
 from sktransfer.inference.sources.shards import Row, Shard, Source, digest_of, ranges
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def source_of_paths(name: str, paths: Sequence[str], shard_rows: int) -> Source:
         PathShard(number, first, n_rows, tuple(paths[first : first + n_rows]))
         for number, (first, n_rows) in enumerate(ranges(len(paths), shard_rows))
     )
-    return Source(name, shards, digest_of(paths))
+    return Source(name, shards, digest_of(map(signature_of, paths)))
 
 
 def _fetched(urls: list[str]) -> Iterator[tuple[str, Row]]:

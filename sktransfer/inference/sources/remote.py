@@ -22,6 +22,7 @@ __all__ = [
     "is_remote",
     "list_files",
     "open_file",
+    "signature_of",
     "size_of",
 ]
 
@@ -91,6 +92,17 @@ def open_file(path: str) -> Any:
 def size_of(path: str) -> int:
     """Return the size of a file in bytes."""
     return int(_system_of(path).size(path)) if is_remote(path) else Path(path).stat().st_size
+
+
+def signature_of(path: str) -> str:
+    """Name a file with what tells another of the same name apart: size and time of change, if it is local."""
+    if is_remote(path):
+        return path
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return path
+    return f"{path} {status.st_size} {status.st_mtime_ns}"
 
 
 def fetch(paths: Sequence[str]) -> list[bytes | Exception]:

@@ -65,7 +65,7 @@ class Source:
     shards : tuple of Shard
         In the order of the rows.
     digest : str
-        Digest of what is in the source: names and numbers of rows, not the pixels.
+        Digest of what is in the source: names, and of local files sizes and times of change.
     """
 
     name: str

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sktransfer.exceptions import ImageError
-from sktransfer.inference.sources.remote import is_image, open_file, size_of
+from sktransfer.inference.sources.remote import is_image, open_file, signature_of, size_of
 from sktransfer.inference.sources.shards import Row, Shard, Source, digest_of, ranges
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def source_of_tars(name: str, files: Sequence[str], shard_rows: int) -> Source:
     for file in files:
         with _images_of(file) as (_, members):
             in_file = sum(1 for _ in members)
-        words += [file, size_of(file), in_file]
+        words += [signature_of(file), size_of(file), in_file]
         for first, some in ranges(in_file, shard_rows):
             shards.append(TarShard(len(shards), n_rows + first, some, file, first))
         n_rows += in_file

@@ -22,6 +22,7 @@ __all__ = [
     "check_labelled_features",
     "is_missing",
     "is_unlabeled",
+    "labelled_rows",
     "refuse_missing_labels",
     "stratified_folds",
 ]
@@ -95,6 +96,31 @@ def is_unlabeled(labels: NDArray[np.generic], unlabeled: object) -> NDArray[np.b
     if not comparable:
         return np.zeros(len(labels), dtype=bool)
     return np.asarray(labels == unlabeled, dtype=bool)
+
+
+def labelled_rows(
+    y: ArrayLike, unlabeled: object, instead: str = ""
+) -> tuple[NDArray[np.generic], NDArray[np.intp]]:
+    """Return labels as an array, and the rows that have one.
+
+    Raises
+    ------
+    ValueError
+        If no row has a label; `instead` says what could be passed otherwise.
+
+    Examples
+    --------
+    >>> labelled_rows([3, -1, 4], -1)
+    (array([ 3, -1,  4]), array([0, 2]))
+    """
+    labels = column_or_1d(as_label_array(y), warn=True)
+    labelled = np.flatnonzero(~is_unlabeled(labels, unlabeled))
+    if not len(labelled):
+        raise ValueError(
+            f"y has no label: all {len(labels)} rows are unlabeled={unlabeled!r}. Pass the true labels of "
+            f"some rows{f', or {instead}' if instead else ''}."
+        )
+    return labels, labelled
 
 
 def refuse_missing_labels(labels: NDArray[np.generic]) -> None:

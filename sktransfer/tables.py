@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -11,11 +13,9 @@ import numpy as np
 from sktransfer.exceptions import ImageError
 
 if TYPE_CHECKING:
-    import os
-
     from numpy.typing import NDArray
 
-__all__ = ["ImageTable", "load_image_table"]
+__all__ = ["ImageTable", "beside", "load_image_table", "parse_image_table"]
 
 _NAMES: Final = {
     "path": ("path", "filename", "file_name", "filepath", "file", "image"),
@@ -72,29 +72,40 @@ def load_image_table(file: str | os.PathLike[str]) -> ImageTable:
     >>> [Path(path).name for path in table.paths], table.labels.tolist(), table.groups
     (['1.jpg', '2.jpg'], ['ant', 'bee'], None)
     """
-    file = Path(file)
+    with Path(file).open("rb") as opened:
+        return parse_image_table(opened.read(), os.fspath(file))
+
+
+def parse_image_table(content: bytes, file: str) -> ImageTable:
+    """Read the content of a CSV file; see `load_image_table`.
+
+    Parameters
+    ----------
+    content : bytes
+        Bytes of the file.
+    file : str
+        Path or URL of the file, where paths that are not absolute start.
+    """
     try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines, delimiter=_delimiter(lines.readline()))
-            lines.seek(0)
-            columns = [name.strip() for name in reader.fieldnames or ()]
-            reader.fieldnames = columns
-            rows = list(reader)
+        lines = io.StringIO(content.decode("utf-8-sig"), newline="")
+        reader = csv.DictReader(lines, delimiter=_delimiter(lines.readline()))
+        lines.seek(0)
+        columns = [name.strip() for name in reader.fieldnames or ()]
+        reader.fieldnames = columns
+        rows = list(reader)
     except (UnicodeDecodeError, csv.Error) as exc:
-        raise ImageError(f"the file {str(file)!r} is no table in CSV and UTF-8 ({exc}).") from exc
+        raise ImageError(f"the file {file!r} is no table in CSV and UTF-8 ({exc}).") from exc
     found = {role: _named(file, columns, role) for role in _NAMES}
     path = found["path"]
     if path is None:
         raise ImageError(
-            f"the table {str(file)!r} has no column 'path'; its columns are "
+            f"the table {file!r} has no column 'path'; its columns are "
             f"{', '.join(map(repr, columns)) or 'none'}. Name the columns in its first line: "
             "path,label."
         )
     if not rows:
-        raise ImageError(f"the table {str(file)!r} has no rows.")
-    paths = [
-        name if "://" in name else str(file.parent / name) for name in _column(file, rows, path)
-    ]
+        raise ImageError(f"the table {file!r} has no rows.")
+    paths = [beside(file, name) for name in _column(file, rows, path)]
     labels, groups = (
         None if name is None else np.array(_column(file, rows, name))
         for name in (found["label"], found["group"])
@@ -102,12 +113,27 @@ def load_image_table(file: str | os.PathLike[str]) -> ImageTable:
     return ImageTable(np.array(paths, dtype=object), labels, groups)
 
 
+def beside(file: str, path: str) -> str:
+    """Let a path start where a file lies, unless it is absolute or a URL.
+
+    Examples
+    --------
+    >>> beside("s3://bucket/table.csv", "a.jpg"), beside("s3://bucket/table.csv", "s3://other/b.jpg")
+    ('s3://bucket/a.jpg', 's3://other/b.jpg')
+    """
+    if "://" in path:
+        return path
+    if "://" in file:
+        return path if path.startswith("/") else f"{file.rsplit('/', 1)[0]}/{path}"
+    return str(Path(file).parent / path)
+
+
 def _delimiter(first_line: str) -> str:
     """Find what stands between the columns: the most frequent of three signs; a comma if there is none."""
     return max(",;\t", key=first_line.count)
 
 
-def _named(file: Path, columns: list[str], role: str) -> str | None:
+def _named(file: str, columns: list[str], role: str) -> str | None:
     """Find the column of a role: the first of its names that one has; None if none has any.
 
     Raises
@@ -119,7 +145,7 @@ def _named(file: Path, columns: list[str], role: str) -> str | None:
         matching = [column for column in columns if column.lower() == name]
         if len(matching) > 1:
             raise ImageError(
-                f"the table {str(file)!r} has {len(matching)} columns {name!r}, and only one "
+                f"the table {file!r} has {len(matching)} columns {name!r}, and only one "
                 "can be read. Rename or remove the others."
             )
         if matching:
@@ -127,11 +153,11 @@ def _named(file: Path, columns: list[str], role: str) -> str | None:
     return None
 
 
-def _column(file: Path, rows: list[dict[str, str]], name: str) -> list[str]:
+def _column(file: str, rows: list[dict[str, str]], name: str) -> list[str]:
     values = [(row[name] or "").strip() for row in rows]
     if "" in values:
         raise ImageError(
-            f"row {values.index('') + 1} of the table {str(file)!r} has no {name}. Fill in the cell "
+            f"row {values.index('') + 1} of the table {file!r} has no {name}. Fill in the cell "
             "or remove the row."
         )
     return values

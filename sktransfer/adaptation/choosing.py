@@ -63,12 +63,13 @@ def choose(parameters: AdaptationParameters, loaded: LoadedBackbone | None) -> C
         Its backbone with the weights that it starts from; None for rows of numbers.
     """
     strategy, reason = _strategy(parameters, loaded)
-    is_general = loaded is not None and strategy != "scratch" and _is_general(loaded)
+    is_general = strategy != "scratch" and _is_general(loaded)
     batch_norm = parameters.batch_norm
     if batch_norm == AUTO:
         batch_norm = "per_domain" if is_general else "separate"
     drawn = 0.0
-    if is_general and loaded is not None:
+    if is_general:
+        assert loaded is not None
         drawn = _WITH_STATISTICS if has_statistics(loaded.module) else _WITHOUT_STATISTICS
     entropy, diversity = (
         drawn if weight == AUTO else float(weight)
@@ -96,6 +97,6 @@ def _strategy(parameters: AdaptationParameters, loaded: LoadedBackbone | None) -
     )
 
 
-def _is_general(loaded: LoadedBackbone) -> bool:
-    """Tell whether weights were trained on images as large as photographs are."""
-    return loaded.weights != "random" and loaded.preprocessing.crop >= _LARGE
+def _is_general(loaded: LoadedBackbone | None) -> bool:
+    """Tell whether there is a network for images as large as photographs are, with weights."""
+    return loaded is not None and loaded.weights != "random" and loaded.preprocessing.crop >= _LARGE

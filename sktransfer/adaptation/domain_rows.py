@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sktransfer.adaptation.domain_batches import DomainRows
-from sktransfer.adaptation.domain_statistics import DomainBackbones
+from sktransfer.adaptation.domain_statistics import DomainBackbones, has_statistics
 from sktransfer.images.sequences import SomeRows
 from sktransfer.training.arrays import allocate
 from sktransfer.training.batches import TrainingRows
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sktransfer.adaptation.domains import Domains
+    from sktransfer.adaptation.norms import BatchNormMode
     from sktransfer.backbones.weights import LoadedBackbone
     from sktransfer.images.sequences import ImageSequence
     from sktransfer.preprocessing import Preprocessing
@@ -38,32 +39,44 @@ def inputs_of_numbers(parts: Sequence[NDArray[np.float32]]) -> Inputs:
 
 def inputs_of_parts(
     parts: Sequence[ImageSequence],
-    backbones: LoadedBackbone | DomainBackbones,
     is_source: NDArray[np.bool_],
+    loaded: LoadedBackbone,
     preprocessing: Preprocessing,
     settings: TrainingSettings,
+    batch_norm: BatchNormMode | None,
     seed: int,
-) -> Inputs:
+) -> tuple[Inputs, DomainBackbones | None]:
     """Compute the inputs of images that come in one or two parts, one after the other.
+
+    With statistics for each domain, what runs once an image of a pre-trained backbone has them too.
 
     Parameters
     ----------
     parts : sequence of ImageSequence
         `X`, and `X_target` if it was given.
-    backbones : LoadedBackbone or DomainBackbones
-        The backbone of all rows, or one for each domain.
     is_source : ndarray of shape (n_rows,), dtype bool
         Whether each row of all parts is of a source.
-    preprocessing, settings, seed
+    loaded, preprocessing, settings, seed
         As for `compute_inputs`.
+    batch_norm : {"joint", "separate", "per_domain"} or None
+        See `AdaptationParameters`.
+
+    Returns
+    -------
+    Inputs
+        Of all rows, in their order.
+    DomainBackbones or None
+        The backbone with the statistics of each domain, if it has them.
     """
-    if not isinstance(backbones, DomainBackbones):
+    is_new = settings.network.from_scratch
+    if batch_norm != "per_domain" or is_new or not has_statistics(loaded.module):
         images = parts[0] if len(parts) == 1 else SomeRows(parts, np.arange(len(is_source)))
-        return compute_inputs(images, backbones, preprocessing, settings, seed)
+        return compute_inputs(images, loaded, preprocessing, settings, seed), None
+    backbones = DomainBackbones.fitted(loaded, parts, is_source, preprocessing, settings, seed)
     of_each = [np.flatnonzero(is_source), np.flatnonzero(~is_source)]
     computed = [
-        compute_inputs(SomeRows(parts, rows), loaded, preprocessing, settings, seed + number)
-        for number, (rows, loaded) in enumerate(
+        compute_inputs(SomeRows(parts, rows), of_domain, preprocessing, settings, seed + number)
+        for number, (rows, of_domain) in enumerate(
             zip(of_each, (backbones.source, backbones.target), strict=True)
         )
     ]
@@ -76,7 +89,7 @@ def inputs_of_parts(
         for rows, inputs in zip(of_each, computed, strict=True)
         for row in inputs.failed
     )
-    return replace(computed[0], views=views, failed=failed)
+    return replace(computed[0], views=views, failed=failed), backbones
 
 
 def _in_order(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -10,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
+import xxhash
 
 from sktransfer.adaptation.norms import set_statistics
 from sktransfer.backbones.registry import WeightsSource
 from sktransfer.backbones.weights import finished
+from sktransfer.features.store import Record, content_key, open_store
 from sktransfer.features.taps import run_tapped
 from sktransfer.images.sequences import SomeRows
 from sktransfer.torch_internals import is_batchnorm
@@ -87,11 +90,11 @@ class DomainBackbones:
         """
         rng = np.random.default_rng(seed)
         source, target = (
-            measure_statistics(
+            _found_or_measured(
                 loaded,
                 _some_pixels(parts, np.flatnonzero(mask), preprocessing, settings, rng),
                 preprocessing,
-                settings.device,
+                settings,
             )
             for mask in (is_source, ~is_source)
         )
@@ -136,8 +139,8 @@ def measure_statistics(
     Returns
     -------
     dict of str to pair of Tensor
-        Mean and variance, float32, on the CPU, by the path of a BatchNorm that the images went
-        through; empty without images.
+        Mean and variance, float32, on the CPU, by the path of each BatchNorm; where no image went
+        through, those of the weights.
 
     References
     ----------
@@ -157,7 +160,6 @@ def measure_statistics(
         path: (mean.cpu(), var.cpu())
         for path, of_norm in measured.items()
         for mean, var in [of_norm.blended()]
-        if of_norm.n_images
     }
 
 
@@ -199,7 +201,7 @@ class _Measured:
 
     def blended(self) -> tuple[Tensor, Tensor]:
         """Return mean and variance of all that was seen, beside those of the weights."""
-        return self._beside_prior(self.mean, self.var)
+        return self._beside_prior(self.mean, self.var) if self.n_images else self.prior
 
     def _beside_prior(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
         prior_mean, prior_var = self.prior
@@ -234,6 +236,42 @@ def _norms(module: nn.Module) -> dict[str, BatchNorm]:
         for path, part in module.named_modules()
         if is_batchnorm(part) and part.running_mean is not None
     }
+
+
+def _found_or_measured(
+    loaded: LoadedBackbone,
+    pixels: NDArray[np.uint8],
+    preprocessing: Preprocessing,
+    settings: TrainingSettings,
+) -> NormStatistics:
+    """Look up statistics in the store of features, so that a search measures a domain once, or measure."""
+    store = open_store(settings.run.cache)
+    context = repr((loaded.digest, preprocessing, _PRIOR_IMAGES, _AT_ONCE, pixels.shape)).encode()
+    key = (
+        b"batchnorm"
+        + xxhash.xxh3_128_digest(context)
+        + content_key(pixels.reshape(-1, *pixels.shape[2:]))
+    )
+    known = None if store is None else store.get_many([key])[0]
+    if known is not None:
+        return _unpacked(known.vector, loaded.module)
+    began = time.perf_counter()
+    measured = measure_statistics(loaded, pixels, preprocessing, settings.device)
+    if store is not None:
+        store.put_many([key], [Record(_packed(measured), time.perf_counter() - began)])
+    return measured
+
+
+def _packed(statistics: NormStatistics) -> NDArray[np.float32]:
+    return torch.cat([values for pair in statistics.values() for values in pair]).numpy()
+
+
+def _unpacked(vector: NDArray[np.float32], module: nn.Module) -> NormStatistics:
+    """Cut what `_packed` has put together into the statistics of each BatchNorm."""
+    norms = _norms(module)
+    ends = np.cumsum([norm.num_features for norm in norms.values() for _ in range(2)])
+    values = iter([torch.from_numpy(part.copy()) for part in np.split(vector, ends[:-1])])
+    return {path: (next(values), next(values)) for path in norms}
 
 
 def _some_pixels(

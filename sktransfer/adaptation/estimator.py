@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
@@ -19,8 +19,7 @@ from sktransfer.adaptation.build import loaded_nothing, without_backbone
 from sktransfer.adaptation.choosing import choose
 from sktransfer.adaptation.domain_pixels import refuse_frozen_stages
 from sktransfer.adaptation.domain_rows import domain_rows, inputs_of_numbers, inputs_of_parts
-from sktransfer.adaptation.domain_statistics import DomainBackbones, has_statistics
-from sktransfer.adaptation.domains import TARGET, as_labels, join_domains
+from sktransfer.adaptation.domains import TARGET, join_domains
 from sktransfer.adaptation.heads import TwoHeads
 from sktransfer.adaptation.parameters import AdaptationParameters
 from sktransfer.adaptation.serving import (
@@ -31,18 +30,17 @@ from sktransfer.adaptation.serving import (
 )
 from sktransfer.adaptation.settings import AdaptationSettings
 from sktransfer.adaptation.unlabeled_scoring import warn_of_unlabeled_in_scorer
-from sktransfer.features.device import resolve_device
 from sktransfer.features.plan import input_preprocessing
 from sktransfer.images.indexing import take
 from sktransfer.images.validation import validate_images
-from sktransfer.labels import is_unlabeled
+from sktransfer.labels import labelled_rows
 from sktransfer.parameters import check_parameters
 from sktransfer.randomness import draw_seed
 from sktransfer.training.atomic_fit import restored_on_failure
 from sktransfer.training.build import load
 from sktransfer.training.serving import pooled_features
 from sktransfer.training.settings import training_settings
-from sktransfer.training.targets import RowLoss, class_target, class_weights, refuse_missing_y
+from sktransfer.training.targets import class_target, class_weights, refuse_missing_y
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -191,13 +189,7 @@ class AdaptedClassifier(
         ValueError
             If no row has a label.
         """
-        labels = as_labels(y)
-        labelled = np.flatnonzero(~is_unlabeled(labels, self.unlabeled))
-        if not len(labelled):
-            raise ValueError(
-                f"y has no label: all {len(labels)} rows are unlabeled={self.unlabeled!r}. Pass the "
-                "true labels of some rows, or an UnsupervisedScorer as `scoring`."
-            )
+        labels, labelled = labelled_rows(y, self.unlabeled, "an UnsupervisedScorer as `scoring`")
         check_consistent_length(X, labels)
         of_rows = [
             None if values is None else np.asarray(values)[labelled]
@@ -228,15 +220,9 @@ class AdaptedClassifier(
             raise AttributeError(f"{type(self).__name__} has no net_ before it is fitted.")
         net: object = vars(self).get("_net")
         if net is None:  # this is a copy or was unpickled
-            from sktransfer.adaptation.loop import AdaptationNet
+            from sktransfer.adaptation.loop import net_of
 
-            net = self._net = AdaptationNet(
-                self._trained.network,
-                target=self._coder,
-                criterion=RowLoss(self._coder),
-                device=str(resolve_device(self.device)),
-                verbose=0,
-            ).initialize()
+            net = self._net = net_of(self._trained.network, self._coder, self.device)
         return net
 
     @property
@@ -288,23 +274,12 @@ class AdaptedClassifier(
         else:
             loaded = load(settings.network, seed)
             choices = choose(self, loaded)
-            settings = replace(
-                settings, network=replace(settings.network, strategy=choices.strategy)
-            )
+            settings = settings.with_strategy(choices.strategy)
             preprocessing = input_preprocessing(
                 loaded.preprocessing, self.image_size, self.image_shape, loaded.spec.patch
             )
-            backbones = (
-                DomainBackbones.fitted(
-                    loaded, parts, domains.is_source, preprocessing, settings, seed
-                )
-                if choices.batch_norm == "per_domain"
-                and not settings.network.from_scratch
-                and has_statistics(loaded.module)
-                else None
-            )
-            inputs = inputs_of_parts(
-                parts, backbones or loaded, domains.is_source, preprocessing, settings, seed
+            inputs, backbones = inputs_of_parts(
+                parts, domains.is_source, loaded, preprocessing, settings, choices.batch_norm, seed
             )
             if self.pixel_norm == "per_domain":
                 refuse_frozen_stages(settings.network, loaded.spec, inputs.kind)
@@ -326,8 +301,7 @@ class AdaptedClassifier(
         self.failed_ = inputs.failed
         self.strategy_, self.strategy_reason_ = choices.strategy, choices.reason
         self.trunk_, self.trunk_reason_ = inputs.kind, inputs.reason
-        self.history_ = outcome.history
-        self.n_iter_ = len(self.history_)
+        self.history_, self.n_iter_ = outcome.history, len(outcome.history)
         return self
 
     def _adaptation_settings(self, heads: TwoHeads, choices: Choices) -> AdaptationSettings:

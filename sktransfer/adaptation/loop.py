@@ -17,8 +17,9 @@ from sktransfer.adaptation.alignments.reversal import reversal_strength
 from sktransfer.adaptation.collapse import Signs
 from sktransfer.adaptation.logits import entropy_loss, mean_prediction_entropy
 from sktransfer.exceptions import TrainingError, TrainingWarning
+from sktransfer.features.device import resolve_device
 from sktransfer.training.loop import TransferNet
-from sktransfer.training.targets import weighted_loss
+from sktransfer.training.targets import RowLoss, weighted_loss
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
     from sktransfer.adaptation.collapse import CollapseDetector
     from sktransfer.adaptation.heads import AdaptationHead
     from sktransfer.adaptation.norms import DomainSwitch
+    from sktransfer.training.targets import ClassTarget
 
-__all__ = ["AdaptationNet", "AdaptationRecord", "StepPlan"]
+__all__ = ["AdaptationNet", "AdaptationRecord", "StepPlan", "net_of"]
 
 
 @dataclass(frozen=True)
@@ -204,6 +206,18 @@ class AdaptationNet(TransferNet):
         if of_classifier and not plan.alignment.optimizers():
             norm += _clip_norm(of_classifier, plan.max_grad_norm)
         return norm
+
+
+def net_of(network: nn.Module, target: ClassTarget, device: str | torch.device) -> AdaptationNet:
+    """Wrap a trained network in a net that is used and not trained."""
+    net = AdaptationNet(
+        network,
+        target=target,
+        criterion=RowLoss(target),
+        device=str(resolve_device(device)),
+        verbose=0,
+    )
+    return net.initialize()  # type: ignore[no-any-return] # skorch is untyped
 
 
 class AdaptationRecord(Callback):  # type: ignore[misc] # skorch is untyped

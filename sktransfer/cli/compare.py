@@ -23,10 +23,9 @@ from sktransfer.cli.arguments import (
     at_least,
     split_candidates,
 )
-from sktransfer.cli.comparison_text import table_of, text_of_comparison
+from sktransfer.cli.comparison_text import json_of_comparison, table_of, text_of_comparison
 from sktransfer.cli.kept_features import kept_beside
 from sktransfer.cli.output import (
-    as_json,
     check_apart,
     check_writable,
     print_result,
@@ -41,7 +40,6 @@ from sktransfer.readable import as_cell, readable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from sktransfer.cli.score import Scored
     from sktransfer.cli.sources import Images, Target
     from sktransfer.comparison import StrategyComparison
 
@@ -178,7 +176,7 @@ def _tell(
         _write_mistakes(comparison, images if target.y is None else None, options.mistakes)
     scored = None if test is None else score_images(comparison.best_estimator_, test)
     if options.json:
-        print_result(_as_json(comparison, predictions, scored, options))
+        print_result(json_of_comparison(comparison, predictions, scored, options))
     else:
         print_result(_as_text(comparison, images, options))
         if scored is not None and test is not None:
@@ -375,32 +373,3 @@ def _write_mistakes(comparison: StrategyComparison, images: Images | None, out: 
         mistakes = mistakes.assign(image=[images.names[row] for row in rows])
     with whole_file(out) as unfinished:
         mistakes.map(as_cell).to_csv(unfinished, index=False)
-
-
-def _as_json(
-    comparison: StrategyComparison,
-    predictions: list[dict[str, object]],
-    scored: Scored | None,
-    options: argparse.Namespace,
-) -> str:
-    return as_json(
-        {
-            "results": comparison.results_.to_dict(orient="records"),
-            "fold_scores": comparison.fold_scores_.to_dict(orient="list"),
-            "pass_seconds": comparison.pass_seconds_,
-            "scoring": comparison.scoring_,
-            "network": comparison.backbone_,
-            "network_note": comparison.backbone_note_,
-            "unlabeled_note": comparison.unlabeled_note_,
-            "scored_on_target": options.score_target,
-            "best": comparison.best_candidate_,
-            "ties": comparison.ties_,
-            "advised": comparison.advised_candidate_,
-            "optimism": comparison.optimism_,
-            "model": options.out,
-            "report": options.report,
-            "predictions": predictions,
-            "mistakes": comparison.mistakes_.to_dict(orient="records"),
-            "test": None if scored is None else scored.as_dict(),
-        }
-    )

@@ -1,4 +1,4 @@
-"""A comparison in the terminal: a table of 80 columns, and below it what it means."""
+"""A comparison in the terminal: a table of 80 columns, and below it what it means; or JSON."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ import math
 import textwrap
 from typing import TYPE_CHECKING, Any, cast
 
-from sktransfer.cli.output import as_table, format_params
+from sktransfer.cli.output import as_json, as_table, format_params
 from sktransfer.formatting import as_p_value
 from sktransfer.readable import readable
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
     import pandas as pd
 
+    from sktransfer.cli.score import Scored
     from sktransfer.comparison import StrategyComparison
 
-__all__ = ["table_of", "text_of_comparison"]
+__all__ = ["json_of_comparison", "table_of", "text_of_comparison"]
 
 _WIDTH = 80
 _N_MISTAKES = 5
@@ -153,3 +155,33 @@ def _wrapped(lines: Sequence[str]) -> list[str]:
         for line in lines
         for part in textwrap.wrap(readable(line), _WIDTH, subsequent_indent="  ") or [""]
     ]
+
+
+def json_of_comparison(
+    comparison: StrategyComparison,
+    predictions: list[dict[str, object]],
+    scored: Scored | None,
+    options: argparse.Namespace,
+) -> str:
+    """Write a comparison, with predictions of the saved winner and its score on other images, as JSON."""
+    return as_json(
+        {
+            "results": comparison.results_.to_dict(orient="records"),
+            "fold_scores": comparison.fold_scores_.to_dict(orient="list"),
+            "pass_seconds": comparison.pass_seconds_,
+            "scoring": comparison.scoring_,
+            "network": comparison.backbone_,
+            "network_note": comparison.backbone_note_,
+            "unlabeled_note": comparison.unlabeled_note_,
+            "scored_on_target": options.score_target,
+            "best": comparison.best_candidate_,
+            "ties": comparison.ties_,
+            "advised": comparison.advised_candidate_,
+            "optimism": comparison.optimism_,
+            "model": options.out,
+            "report": options.report,
+            "predictions": predictions,
+            "mistakes": comparison.mistakes_.to_dict(orient="records"),
+            "test": None if scored is None else scored.as_dict(),
+        }
+    )

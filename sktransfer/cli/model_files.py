@@ -39,7 +39,7 @@ def describe(file: Path) -> str:
     return "a file of skops, which executes nothing" if _is_skops(file) else TRUST
 
 
-def load(file: Path) -> Any:
+def load(file: Path, method: str = "predict") -> Any:
     """Load a saved model.
 
     Raises
@@ -52,8 +52,9 @@ def load(file: Path) -> Any:
     if not file.is_file():
         raise FileNotFoundError(f"the model {str(file)!r} does not exist.")
     model = _of_skops(file) if _is_skops(file) else _of_pickle(file)
-    if not hasattr(model, "predict"):
-        raise ValueError(f"the model {str(file)!r} holds a {type(model).__name__}, no model.")
+    if not hasattr(model, method):
+        lacking = "no model" if method == "predict" else f"which has no method {method!r}"
+        raise ValueError(f"the model {str(file)!r} holds a {type(model).__name__}, {lacking}.")
     return model
 
 

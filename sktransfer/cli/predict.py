@@ -69,14 +69,14 @@ def run(options: argparse.Namespace) -> None:
     """Load the model and print what it predicts."""
     if not options.quiet:
         say(f"sktransfer: loading {options.model}; {model_files.describe(options.model)}")
-    model = model_files.load(options.model)
-    if options.out is not None and not _labels_pixels(model):
-        _write_parts(options)
-        return
-    if options.jobs is not None or options.method != "predict":
+    if options.out is None and (options.jobs is not None or options.method != "predict"):
         raise ValueError(
             "--jobs and --method are for results in files. Give a folder by --out FOLDER."
         )
+    model = model_files.load(options.model, options.method)
+    if options.out is not None and not _labels_pixels(model):
+        _write_parts(options)
+        return
     files = [file for given in options.files for file in _listed(Path(given))]
     rows = _masks(model, files, options.out) or _predict(
         model, [path for path, _ in files], options.on_error

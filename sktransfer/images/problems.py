@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 __all__ = ["problem_of"]
 
 
-def problem_of(image: str | os.PathLike[str] | bytes) -> str | None:
+def problem_of(image: str | os.PathLike[str] | bytes | None) -> str | None:
     """Try to read an image; return the reason if that fails, and None if it does not.
 
     Parameters
     ----------
     image : str, path or bytes
-        A file, or the bytes of one.
+        A file, or the bytes of one; None is no image.
 
     Examples
     --------
@@ -34,5 +34,7 @@ def problem_of(image: str | os.PathLike[str] | bytes) -> str | None:
         as_image_sequence(X).load(0)
     except ImageDecodeError as exc:
         reason = str(exc.fault).removeprefix("image 0 of 1 ")
-        return reason if isinstance(image, bytes) else reason.removeprefix(f"({str(image)!r}) ")
+        return (
+            reason if isinstance(image, bytes | None) else reason.removeprefix(f"({str(image)!r}) ")
+        )
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import time
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import joblib
 import torch
 from joblib import Parallel, delayed, effective_n_jobs
 from joblib.parallel import get_active_backend
@@ -16,7 +18,7 @@ from tqdm.auto import tqdm
 
 from sktransfer.features.device import n_usable_cores
 from sktransfer.inference.methods import METHODS
-from sktransfer.inference.model import AT_ONCE, ServedModel, digest_of_file, load_served
+from sktransfer.inference.model import AT_ONCE, check_method, digest_of_file, load_served
 from sktransfer.inference.parts import name_of_part, write_part
 from sktransfer.inference.run import InferenceRun
 from sktransfer.inference.sources import open_source
@@ -31,9 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["batch_inference"]
 
-_MANIFEST: Final = (
-    "_run.json"  # tools that read a folder as one table pass over names that begin so
-)
+# Tools that read a folder as one table pass over names that begin so.
+_MANIFEST: Final = "_run.json"
 _MODEL: Final = "_model.joblib"
 
 
@@ -177,24 +178,18 @@ def _model_file(model: object, folder: Path, method: str) -> Path:
         if not file.is_file():
             raise FileNotFoundError(f"the model {str(file)!r} does not exist.")
         return file
-    if not hasattr(model, method):
-        ServedModel(model, method)  # says what is possible
-    import joblib
-
+    check_method(model, method)
+    dumped = io.BytesIO()
+    joblib.dump(model, dumped)
     file = folder / _MODEL
-    if file.exists():
-        with whole_file(folder / f"_again{_MODEL}") as again:
-            joblib.dump(model, again)
-            same = digest_of_file(again) == digest_of_file(file)
-        (folder / f"_again{_MODEL}").unlink()
-        if not same:
-            raise ValueError(
-                f"the folder {str(folder)!r} holds a run of another model. Write to another folder; or, to go "
-                f"on with that run, pass its model: {str(file)!r}."
-            )
-        return file
-    with whole_file(file) as unfinished:
-        joblib.dump(model, unfinished)
+    if not file.exists():
+        with whole_file(file) as unfinished:
+            unfinished.write_bytes(dumped.getbuffer())
+    elif file.read_bytes() != dumped.getbuffer():
+        raise ValueError(
+            f"the folder {str(folder)!r} holds a run of another model. Write to another folder; or, to go "
+            f"on with that run, pass its model: {str(file)!r}."
+        )
     return file
 
 

@@ -7,8 +7,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from sktransfer.writing import whole_file
 
 if TYPE_CHECKING:
@@ -104,20 +102,10 @@ def read_record(file: Path) -> PartRecord:
 def _as_table(rows: Sequence[Row], answers: Answers, names: Sequence[str]) -> Any:
     import pyarrow as pa
 
-    bad = np.array([error is not None for error in answers.errors])
-    values = answers.values[:, None] if answers.values.ndim == 1 else answers.values
+    kind = answers.values.dtype
+    arrow = pa.string() if kind.kind in "UO" else pa.from_numpy_dtype(kind)
     columns: dict[str, Any] = {"path": pa.array([row.name for row in rows], pa.string())}
-    for number, name in enumerate(names):
-        column = values[:, number]
-        if column.dtype.kind == "f":  # NaN where there is no number, as in an array
-            columns[name] = pa.array(np.where(bad, np.nan, column).astype(column.dtype))
-        else:
-            columns[name] = pa.array(column.tolist(), _arrow_type(column.dtype), mask=bad)
+    for name, column in zip(names, answers.columns(), strict=True):
+        columns[name] = pa.array(column, arrow, from_pandas=False)
     columns["error"] = pa.array(answers.errors, pa.string())
     return pa.table(columns)
-
-
-def _arrow_type(dtype: np.dtype[Any]) -> Any:
-    import pyarrow as pa
-
-    return pa.string() if dtype.kind in "UO" else pa.from_numpy_dtype(dtype)

@@ -94,15 +94,7 @@ class BatchPredictor:
             for number, image in enumerate(images)
         ]
         answers = served.answer(rows, self.on_error)
-        bad = np.array([error is not None for error in answers.errors], dtype=bool)
-        values = np.array(answers.values.reshape(len(rows), -1))
-        results: dict[str, Any] = {}
-        for number, name in enumerate(served.columns):
-            column: Any = values[:, number]
-            if column.dtype.kind != "f":
-                column = column.astype(object)
-            column[bad] = np.nan if column.dtype.kind == "f" else None
-            results[name] = column
+        results: dict[str, Any] = dict(zip(served.columns, answers.columns(), strict=True))
         results["error"] = np.array(answers.errors, dtype=object)
         return table.assign(**results)
 

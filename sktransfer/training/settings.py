@@ -168,6 +168,10 @@ class TrainingSettings:
         """Return the settings of an epoch more: constant rates, all at once, nothing held back."""
         return replace(self, schedule="constant", warmup_epochs=0, patience=None)
 
+    def with_strategy(self, strategy: str) -> TrainingSettings:
+        """Return the same settings with another strategy."""
+        return replace(self, network=replace(self.network, strategy=strategy))
+
 
 def training_settings(
     parameters: LoopParameters,

@@ -11,7 +11,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from sktransfer.labels import as_label_array, is_unlabeled, refuse_missing_labels
+from sktransfer.labels import as_label_array, is_unlabeled, labelled_rows, refuse_missing_labels
 from sktransfer.parameters import check_parameters
 
 if TYPE_CHECKING:
@@ -121,10 +121,7 @@ class PartlyLabelled(
         float
             From 0 to 1.
         """
-        labels = column_or_1d(as_label_array(y))
-        labelled = ~is_unlabeled(labels, self.unlabeled)
-        if not labelled.any():
-            raise ValueError(f"y has no label: all rows are unlabeled={self.unlabeled!r}.")
+        labels, labelled = labelled_rows(y, self.unlabeled)
         weights = None if sample_weight is None else np.asarray(sample_weight)[labelled]
         right = self.predict(X)[labelled] == labels[labelled]
         return float(np.average(right, weights=weights))

@@ -38,10 +38,6 @@ def convnet(side):
 
 
 def test_few_images_change_statistics_little_and_many_make_them_their_own(tiny, images):
-    first = next(
-        iter(measure_statistics(tiny, images[:0], tiny.preprocessing, torch.device("cpu"))), None
-    )
-    assert first is None
     dark = np.resize(images[:12], (48, 32, 32, 3))
     path, norm = next(
         (p, m) for p, m in tiny.module.named_modules() if isinstance(m, nn.BatchNorm2d)
@@ -52,6 +48,8 @@ def test_few_images_change_statistics_little_and_many_make_them_their_own(tiny, 
         )
         for n in (12, 768)
     )
+    of_none = measure_statistics(tiny, images[:0], tiny.preprocessing, torch.device("cpu"))
+    assert torch.equal(of_none[path][0], norm.running_mean)
     inputs = []
     hook = norm.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
     with torch.inference_mode():
@@ -64,6 +62,26 @@ def test_few_images_change_statistics_little_and_many_make_them_their_own(tiny, 
     torch.testing.assert_close(
         of_some[path][0], norm.running_mean.lerp(own, 12 / 780), atol=1e-4, rtol=1e-3
     )
+
+
+def test_a_search_measures_each_domain_once(images, monkeypatch):
+    from sktransfer.adaptation import domain_statistics
+
+    measured = []
+    measure = domain_statistics.measure_statistics
+    monkeypatch.setattr(
+        domain_statistics, "measure_statistics", lambda *args: measured.append(1) or measure(*args)
+    )
+    y = np.r_[np.arange(12) % 2, np.full(12, -1)]
+    settings = {"strategy": "frozen", "batch_norm": "per_domain", **SMALL, "random_state": 7}
+    found = [
+        DANNClassifier("tiny", lambda_max=1, **settings).fit(images, y).transform(images)
+        for _ in range(2)
+    ]
+    assert len(measured) == 2
+    np.testing.assert_array_equal(*found)
+    DANNClassifier("tiny", cache=None, **settings).fit(images, y)
+    assert len(measured) == 4
 
 
 def test_a_backbone_with_other_statistics_has_the_same_weights_and_leaves_the_first_alone(

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from sklearn.dummy import DummyRegressor
 
+from sktransfer import DeepFeatureTransformer
 from sktransfer.cli import main
 
 QUICK = ["--layers=-1", "--pooling", "avg", "--cv", "2"]
@@ -136,6 +137,18 @@ def test_results_in_files(folder, model, capsys):
     assert pd.read_parquet("results")["prediction"].tolist() == 8 * ["zero"]
     assert main(["predict", model, "digits/zero", "--method", "transform"]) == 1
     assert "Give a folder by --out FOLDER" in capsys.readouterr().err
+    joblib.dump(DeepFeatureTransformer("tiny"), "features.joblib")
+    words = [
+        "predict",
+        "features.joblib",
+        "digits/zero",
+        "--method",
+        "transform",
+        "--out",
+        "vectors",
+    ]
+    assert main([*words, "--quiet"]) == 0
+    assert pd.read_parquet("vectors").shape == (8, 258)
 
 
 def test_a_model_in_a_file_of_skops_is_saved_and_loaded_by_its_ending(folder, capsys):

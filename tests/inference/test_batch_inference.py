@@ -122,9 +122,16 @@ def test_urls_are_read_through_fsspec(folder, paths, expected, tmp_path):
         memory.pipe(f"/photos/{Path(path).name}", Path(path).read_bytes())
     for number in range(2):
         memory.pipe(f"/shards/{number}.tar", (folder / "tars" / f"{number}.tar").read_bytes())
+    memory.pipe("/photos/table.csv", (folder / "table.csv").read_bytes().replace(b"images/", b""))
     model = folder / "model.joblib"
     for number, source in enumerate(
-        ["memory://photos", "memory://photos/*.png", "memory://shards", "memory://shards/*.tar"]
+        [
+            "memory://photos/table.csv",
+            "memory://photos",
+            "memory://photos/*.png",
+            "memory://shards",
+            "memory://shards/*.tar",
+        ]
     ):
         run = batch_inference(model, source, tmp_path / str(number), method="predict_proba")
         np.testing.assert_array_equal(probabilities(run), expected)

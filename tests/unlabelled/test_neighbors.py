@@ -165,5 +165,5 @@ def test_one_class_or_none_is_refused(blobs):
     X, y = blobs
     with pytest.raises(ValueError, match=r"labels of one class only, \[0\]"):
         NeighborSelfTrainingClassifier().fit(X, np.where(y == 0, 0, -1))
-    with pytest.raises(ValueError, match=r"all rows are unlabeled=-1"):
+    with pytest.raises(ValueError, match=r"all 180 rows are unlabeled=-1"):
         NeighborSelfTrainingClassifier().fit(X, y).score(X, np.full(len(y), -1))

@@ -16,9 +16,10 @@ from sktransfer.inference.sources.remote import (
     is_glob,
     is_remote,
     list_files,
+    open_file,
 )
 from sktransfer.inference.sources.tars import source_of_tars
-from sktransfer.tables import load_image_table
+from sktransfer.tables import parse_image_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -66,7 +67,10 @@ def open_source(source: str | os.PathLike[str] | Iterable[object], shard_rows: i
         _check_there(name)
         return _of_files(name, [name], shard_rows)
     if lower.endswith(".csv"):
-        return source_of_paths(name, load_image_table(name).paths.tolist(), shard_rows)
+        _check_there(name)
+        with open_file(name) as opened:
+            table = parse_image_table(opened.read(), name)
+        return source_of_paths(name, table.paths.tolist(), shard_rows)
     if not is_remote(name) and Path(name).is_dir():
         packed = sorted(str(file) for file in Path(name).iterdir() if _is_packed(file))
         return _of_files(name, packed or list_files(name), shard_rows)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from sktransfer.exceptions import ImageError
 from sktransfer.inference.sources.paths import source_of_paths
-from sktransfer.inference.sources.remote import is_remote, open_file, signature_of, size_of
+from sktransfer.inference.sources.remote import open_file, signature_of, size_of
 from sktransfer.inference.sources.shards import Row, Shard, Source, digest_of, ranges
+from sktransfer.tables import beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -83,7 +84,12 @@ def source_of_parquet(name: str, files: Sequence[str], shard_rows: int) -> Sourc
                     f"columns are {', '.join(map(repr, names))}. Name the column of paths 'path'."
                 )
             if column is None:
-                paths += _beside(file, table.read([_PATH]).column(_PATH).to_pylist())
+                given = table.read([_PATH]).column(_PATH).to_pylist()
+                if None in given:
+                    raise ImageError(
+                        f"row {given.index(None)} of {file!r} has no path. Fill it in or remove the row."
+                    )
+                paths += [beside(file, str(path)) for path in given]
                 continue
             in_file = table.metadata.num_rows
         words += [signature_of(file), size_of(file), in_file]
@@ -155,21 +161,3 @@ def _row(record: dict[str, Any], column: str, place: str) -> Row:
     if content is None:
         return Row(str(name or place), None, "has no content in the table")
     return Row(str(name or place), content)
-
-
-def _beside(file: str, paths: list[str | None]) -> list[str]:
-    """Let paths that are not absolute start where the file lies."""
-    from pathlib import Path, PurePosixPath
-
-    if None in paths:
-        raise ImageError(
-            f"row {paths.index(None)} of {file!r} has no path. Fill it in or remove the row."
-        )
-    given = [str(path) for path in paths]
-    if is_remote(file):
-        folder = file.rsplit("/", 1)[0]
-        return [
-            path if is_remote(path) or PurePosixPath(path).is_absolute() else f"{folder}/{path}"
-            for path in given
-        ]
-    return [path if is_remote(path) else str(Path(file).parent / path) for path in given]

@@ -1,7 +1,7 @@
-"""Every Python block of README.md and every example of a docstring runs as it stands.
+"""Every Python block of README.md and of the pages, and every example of a docstring, runs as it stands.
 
-Each block of the README has a namespace and a working folder of its own, because a reader copies
-one block at a time.
+Each block has a namespace and a working folder of its own, because a reader copies one block at a
+time. The examples of the gallery run when the pages are built.
 """
 
 import doctest
@@ -14,19 +14,22 @@ import pytest
 
 import sktransfer
 
-README = Path(__file__).parents[1] / "README.md"
-CASE_STUDIES = sorted((Path(__file__).parents[1] / "docs").glob("*.md"))
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
 MODULES = sorted(
     module.name for module in pkgutil.walk_packages(sktransfer.__path__, prefix="sktransfer.")
 )
 
 
-def _python_blocks(page=README):
-    text = page.read_text(encoding="utf-8")
-    for match in BLOCK.finditer(text):
-        line = text.count("\n", 0, match.start(1))
-        yield pytest.param("\n" * line + match[1], id=f"line{line + 1}")  # tracebacks tell the line
+def _python_blocks():
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for match in BLOCK.finditer(text):
+            line = text.count("\n", 0, match.start(1))
+            block = "\n" * line + match[1]  # so that tracebacks tell the line
+            yield pytest.param(page, block, id=f"{page.stem}-line{line + 1}")
 
 
 def _bash_blocks():
@@ -34,23 +37,14 @@ def _bash_blocks():
     return block.findall(README.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("block", list(_python_blocks()))
-def test_readme_block_runs(block, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("page", "block"), list(_python_blocks()))
+def test_block_of_a_page_runs(page, block, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    exec(compile(block, str(README), "exec"), {"__name__": "__main__"})
+    exec(compile(block, str(page), "exec"), {"__name__": "__main__"})
 
 
-@pytest.mark.parametrize("page", CASE_STUDIES, ids=lambda page: page.stem)
-def test_case_studies_run(page, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    blocks = [param.values[0] for param in _python_blocks(page)]
-    assert blocks
-    for block in blocks:
-        exec(compile(block, str(page), "exec"), {"__name__": "__main__"})
-
-
-def test_readme_has_the_examples_it_should():
-    text = "".join(param.values[0] for param in _python_blocks())
+def test_pages_have_the_examples_they_should():
+    text = "".join(param.values[1] for param in _python_blocks())
     for name in ("make_pipeline", "GridSearchCV", "ColumnTransformer", "joblib.load"):
         assert name in text
 

@@ -60,6 +60,10 @@ class UnsupervisedScorer(BaseEstimator):  # type: ignore[misc] # sklearn is unty
     random_state : int, default=0
         Of the draws that a criterion makes.
 
+    References
+    ----------
+    .. [1] Ganin et al., "Domain-adversarial training of neural networks", JMLR 17(59), 2016.
+
     Examples
     --------
     >>> from sklearn.linear_model import LogisticRegression

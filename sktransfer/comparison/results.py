@@ -33,6 +33,7 @@ class StrategyComparison:
     results_ : DataFrame, one row per candidate, best first
         The last row is "always the largest class", which wins over nothing and tells what a score
         is worth; it is left out where a scoring has no use for such an answer.
+
         ``candidate``
             Its name.
         ``strategy``
@@ -95,7 +96,8 @@ class StrategyComparison:
         its probability or margin; surest first.
     optimism_ : float
         How much the highest mean is expected to exceed what the choice of candidate and setting by it is
-        worth, by a bootstrap of the images ([1]_ of `sktransfer.comparison.certainty.optimism_of`); NaN
+        worth, by a bootstrap of the images (Tsamardinos et al., 2018; see
+        `sktransfer.comparison.certainty.optimism_of`); NaN
         where the scoring is not of predicted classes.
     pass_seconds_ : float
         Time of the one pass of all images through the network; 0 if no candidate needed it.

@@ -165,7 +165,7 @@ class DeepFeatureTransformer(
 
         Returns
         -------
-        ndarray of shape (n_images, n_features_out_), dtype float32
+        ndarray of shape (n_images, `n_features_out_`), dtype float32
             C-contiguous.
         """
         from tqdm.auto import tqdm
@@ -232,7 +232,7 @@ class DeepFeatureTransformer(
 
         Returns
         -------
-        ndarray of shape (n_features_out_,), dtype object
+        ndarray of shape (`n_features_out_`,), dtype object
         """
         return np.array(self._ready()[1].feature_names, dtype=object)
 

@@ -169,7 +169,9 @@ def _create(name: str, pretrained: bool = False, repository: str | None = None) 
         with warnings.catch_warnings():
             # Names such as "xception" are old but are what people know.
             warnings.filterwarnings("ignore", "Mapping deprecated model name", UserWarning)
-            module: nn.Module = timm.create_model(name, pretrained=pretrained, **_sizes(name))
+            module: nn.Module = timm.create_model(
+                name, pretrained=pretrained, **_sizes(name.partition(".")[0])
+            )
     except OSError as exc:  # huggingface_hub's errors for all that can happen on the way
         if getattr(getattr(exc, "response", None), "status_code", None) in (401, 403):
             raise _needs_login(name, repository) from exc
@@ -197,15 +199,19 @@ _OPEN = {
 
 
 @lru_cache(maxsize=64)
-def _has_switch(architecture: str) -> bool:
+def _sizes(architecture: str) -> dict[str, bool]:
+    """Let a transformer take images of another size than it was built for, where timm can.
+
+    Position embeddings are resampled, and the windows of Swin are padded.
+    """
     module = build_without_values(partial(_timm().create_model, architecture))
+    if getattr(getattr(module, "patch_embed", None), "strict_img_size", None) is True and (
+        type(module).__name__ == "SwinTransformer"
+    ):
+        return {"strict_img_size": False}
     of_tokens = hasattr(module, "cls_token") or hasattr(module, "pos_embed")
-    return of_tokens and getattr(module, "dynamic_img_size", None) is False
-
-
-def _sizes(name: str) -> dict[str, bool]:
-    """Let a transformer resample its position embeddings for images of another size, where timm can."""
-    return {"dynamic_img_size": True} if _has_switch(name.partition(".")[0]) else {}
+    switches = of_tokens and getattr(module, "dynamic_img_size", None) is False
+    return {"dynamic_img_size": True} if switches else {}
 
 
 def _without_network(name: str) -> WeightsNotFoundError:

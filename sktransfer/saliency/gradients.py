@@ -1,7 +1,8 @@
 """Grad-CAM: the channels of a tuned network's last map, weighted by the gradient of a score.
 
 For the head of one linear layer on an average, the positive part of the class activation map; for other
-heads its generalisation [1]_.
+heads its generalisation [1]_. A class token reads the cells inside the last stage only, so there it is the map
+before that stage.
 
 References
 ----------
@@ -28,6 +29,8 @@ from sktransfer.saliency.maps import SaliencyMaps, spread_cells
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
+
+    from sktransfer.backbones.spec import Stage
 
 __all__ = ["gradient_maps", "tuned_network"]
 
@@ -60,19 +63,18 @@ def gradient_maps(estimator: Any, X: Any, target: Any) -> SaliencyMaps:
     """
     one_thread_in_children()
     network = tuned_network(estimator)
-    if POOLINGS[network.pooling].of_token:
-        raise ValueError(
-            f"pooling={network.pooling!r} reads no cell of the last map, so that Grad-CAM has nothing to show. "
-            "Fit with pooling='tokenavg' or 'avg'."
-        )
+    n_later = int(POOLINGS[network.pooling].of_token)
+    _check_cells_are_read(network, n_later)
     images = as_image_sequence(X, image_shape=estimator.image_shape)
     pixels = pixels_seen(images, network.preprocessing)
     was_training = network.training
     network.eval()
     try:
-        feature_map = _last_map(network, pixels, estimator.batch_size).requires_grad_()
+        stage = network.spec.stages[-1 - n_later]
+        feature_map = _map_after(network, stage, pixels, estimator.batch_size).requires_grad_()
         with torch.enable_grad():
-            features = pool_state(feature_map, network.spec, network.pooling)
+            last = network.map_after(feature_map, len(network.spec.stages) - n_later)
+            features = pool_state(last, network.spec, network.pooling)
             scores = _for_each_class(network.head(network.standardize(features)), estimator)
             values = scores.detach().cpu().double().numpy()
             columns = target_columns(target, classes_of(estimator), values)
@@ -93,19 +95,28 @@ def gradient_maps(estimator: Any, X: Any, target: Any) -> SaliencyMaps:
         targets=columns if classes is None else classes[columns],
         values=values[np.arange(len(values)), columns],
         method="grad_cam",
-        layer_maps={network.spec.layer_names[-1]: shown},
+        layer_maps={stage.name: shown},
     )
 
 
-def _last_map(network: Any, pixels: NDArray[np.uint8], batch_size: int) -> Tensor:
-    """Run the backbone to the end of its last stage: (images, channels, height, width), float32."""
+def _check_cells_are_read(network: Any, n_later: int) -> None:
+    """Refuse a class token whose last stage cannot be run alone: the score reads no cell after it."""
+    if n_later and not (network.spec.resumable and len(network.spec.stages) > n_later):
+        raise ValueError(
+            f"pooling={network.pooling!r} reads no cell of the last map, and the last stage of {network.spec.name} "
+            "cannot be run alone, so that Grad-CAM has nothing to show. Fit with pooling='tokenavg' or 'avg'."
+        )
+
+
+def _map_after(network: Any, stage: Stage, pixels: NDArray[np.uint8], batch_size: int) -> Tensor:
+    """Run the backbone to the end of a stage: (images, channels, height, width), float32."""
     found: list[Tensor] = []
 
     def take(output: Tensor) -> None:
         found.append(as_state(output, network.spec).float().clone())
 
     device = next(network.parameters()).device
-    taps = {network.spec.stages[-1].modules[-1]: take}
+    taps = {stage.modules[-1]: take}
     with torch.no_grad():
         for batch in torch.split(torch.from_numpy(pixels), batch_size):
             normalised = network.preprocessing.normalize(batch.to(device))

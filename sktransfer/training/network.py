@@ -124,7 +124,13 @@ class TransferNetwork(nn.Module):
 
     def map_of_map(self, feature_map: Tensor) -> Tensor:
         """Run what is left of the backbone after the map of the last frozen stage."""
-        tail = self.spec.sequence(self.backbone, start=self.resumes_at)
+        return self.map_after(feature_map, self.resumes_at)
+
+    def map_after(self, feature_map: Tensor, start: int) -> Tensor:
+        """Run the stages from `start` on, on the map at the end of the stage before; none leave it as it is."""
+        if start == len(self.spec.stages):
+            return feature_map
+        tail = self.spec.sequence(self.backbone, start=start)
         output: Tensor = tail(_from_map(feature_map, self.spec))
         return as_state(output, self.spec)
 

@@ -86,11 +86,25 @@ def test_frozen_stages_of_a_transformer_run_once_and_change_nothing(pooling, mon
     each_time = fit()
     assert each_time.trunk_ == "pixels"
     np.testing.assert_allclose(once.predict_proba(X), each_time.predict_proba(X), atol=1e-3)
-    if pooling == "token":
-        with pytest.raises(ValueError, match="reads no cell of the last map"):
-            saliency_maps(once, X)
-    else:
-        assert saliency_maps(once, X).layer_maps["norm"].shape == (6, 4, 4)
+    (layer, cells), *_ = saliency_maps(once, X).layer_maps.items()
+    assert layer == once.net_.module_.spec.layer_names[-2 if pooling == "token" else -1]
+    assert cells.shape == (6, 4, 4)
+    assert cells.max() > 0
+
+
+def test_grad_cam_of_a_token_needs_a_last_stage_that_runs_alone():
+    tuned = FineTuneClassifier(
+        "timm:vit_small_patch16_dinov3", image_size=32, pooling="token", max_epochs=1, **OPTIONS
+    ).fit(X, [0, 1] * 3)
+    with pytest.raises(ValueError, match="reads no cell of the last map, and the last stage"):
+        saliency_maps(tuned, X)
+
+
+def test_windows_take_images_of_another_size():
+    name = "timm:swin_tiny_patch4_window7_224"
+    small = DeepFeatureTransformer(name, image_size=96, cache=None, **OPTIONS).fit_transform(X[:2])
+    assert small.shape == (2, 768)
+    assert np.isfinite(small).all()
 
 
 def test_weights_that_need_a_login_name_page_variable_and_an_open_network(monkeypatch):
@@ -100,7 +114,7 @@ def test_weights_that_need_a_login_name_page_variable_and_an_open_network(monkey
     def create_model(*_, **__):
         raise GatedError
 
-    timm_models._has_switch("vit_base_patch16_224")  # before there is nothing to build
+    timm_models._sizes("vit_base_patch16_224")  # before there is nothing to build
     monkeypatch.setattr(timm, "create_model", create_model)
     monkeypatch.setattr(timm_models, "reachable", lambda _: True)
     with pytest.raises(WeightsNotFoundError) as caught:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from sktransfer.backbones.side_inputs import Given, side_inputs_of
 from sktransfer.backbones.tracing import trace
 from sktransfer.identity import Identity, identity_of
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from sktransfer.backbones.side_inputs import GivenTo
     from sktransfer.preprocessing import Preprocessing
 
 __all__ = [
@@ -109,6 +111,9 @@ class BackboneSpec:
     resumable : bool, default=True
         Whether the network's own forward, from the end of any stage on, is the modules of the
         later stages one after another. Nothing is said of what comes before the first stage.
+    with_side_inputs : tuple of str, default=()
+        Paths of those among these that get more than the output of the module before, which is the
+        same for all images of a size, such as rotary positions.
     default_weights : str, optional
         Name in `weights`.
     build_is_random : bool, default=True
@@ -139,6 +144,7 @@ class BackboneSpec:
     classifier: str = "fc"
     auxiliary: tuple[str, ...] = ()
     resumable: bool = True
+    with_side_inputs: tuple[str, ...] = ()
     default_weights: str | None = None
     build_is_random: bool = True
 
@@ -172,7 +178,13 @@ class BackboneSpec:
         heads = (self.classifier, *self.auxiliary)
         return any(key == head or key.startswith(f"{head}.") for head in heads if head)
 
-    def sequence(self, module: nn.Module, start: int = 0, stop: int | None = None) -> nn.Sequential:
+    def sequence(
+        self,
+        module: nn.Module,
+        start: int = 0,
+        stop: int | None = None,
+        given: GivenTo | None = None,
+    ) -> nn.Sequential:
         """Chain the stages from `start` up to, not including, `stop`.
 
         Parameters
@@ -181,6 +193,8 @@ class BackboneSpec:
             The network that `build` or `load_backbone` returned. Its modules are shared.
         start, stop : int
             Slice of `stages`.
+        given : mapping of str to SideInputs, optional
+            Side inputs of modules by their paths, see `side_inputs`.
 
         Returns
         -------
@@ -188,7 +202,17 @@ class BackboneSpec:
             Equal to the network's own forward if `resumable` and `start` is not 0.
         """
         paths = [path for stage in self.stages[start:stop] for path in stage.modules]
-        return nn.Sequential(*(module.get_submodule(path) for path in paths))
+        parts = {path: module.get_submodule(path) for path in paths}
+        given = given or {}
+        return nn.Sequential(
+            *(Given(part, given[path]) if path in given else part for path, part in parts.items())
+        )
+
+    def side_inputs(self, module: nn.Module, size: int) -> GivenTo:
+        """Find what the network gives its stages besides maps, for images of a size in pixels."""
+        if not self.with_side_inputs:
+            return {}
+        return side_inputs_of(module, self.with_side_inputs, size)
 
 
 def build_without_values(build: Callable[[], nn.Module]) -> nn.Module:
@@ -204,13 +228,15 @@ def build_without_values(build: Callable[[], nn.Module]) -> nn.Module:
             return build()
 
 
-def trace_shapes(build: Callable[[], nn.Module], paths: list[str], size: int) -> Any:
+def trace_shapes(
+    build: Callable[[], nn.Module], paths: list[str], size: int, n_images: int = 1
+) -> Any:
     """Trace a network, see `trace`, without computing any values where that is possible."""
     try:
-        return trace(build_without_values(build).to("meta"), paths, size)
+        return trace(build_without_values(build).to("meta"), paths, size, n_images)
     except (RuntimeError, TypeError, ValueError):  # an operation without a rule for shapes
         with torch.random.fork_rng(devices=[]):
-            return trace(build().cpu(), paths, size)
+            return trace(build().cpu(), paths, size, n_images)
 
 
 class _EmptyIsMeta(TorchFunctionMode):

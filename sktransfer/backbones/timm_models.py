@@ -128,10 +128,16 @@ def spec_of_timm_module(
         module = build_without_values(build)
     if final is not None:
         taps.append(final if isinstance(final, str) else final.path)
-    runs = trace_shapes(build, units_around(module, taps), size)
+    units = units_around(module, taps)
+    runs = trace_shapes(build, units, size)
     n_axes = next(len(run.shape) for run in reversed(runs) if run.path in taps)
     taps = [run.path for run in runs if run.path in taps and len(run.shape) == n_axes]
     paths, resumable = cut_at(runs, taps)
+    later = {path for stage in paths[1:] for path in stage}
+    with_side_inputs = [run.path for run in runs if run.side_inputs and run.path in later]
+    if resumable and with_side_inputs:  # which must not grow with the batch
+        pair = trace_shapes(build, units, size, n_images=2)
+        resumable = [run.side_inputs for run in pair] == [run.side_inputs for run in runs]
     config: Any = module.pretrained_cfg
     classifier, *auxiliary = _paths(config.get("classifier"))
     return BackboneSpec(
@@ -147,6 +153,7 @@ def spec_of_timm_module(
         classifier=classifier,
         auxiliary=tuple(auxiliary),
         resumable=resumable,
+        with_side_inputs=tuple(with_side_inputs) if resumable else (),
     )
 
 

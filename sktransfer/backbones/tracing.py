@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from sktransfer.backbones.side_inputs import FromImage, SideInputs, described
 from sktransfer.torch_internals import version_of
 
 if TYPE_CHECKING:
@@ -30,20 +31,23 @@ class Run:
     shape : tuple of int
         Of its output, () where this is not one tensor.
     chained : bool
-        Whether its only argument was, unchanged, what the run before it put out (the first one:
-        the image).
+        Whether its first argument was, unchanged, what the run before it put out (the first one:
+        the image), and no other depends on the image.
     output : Tensor or None
         What it put out; later modules may have overwritten it.
+    side_inputs : tuple, default=()
+        Its other arguments, where it is chained: plain values, and the shapes of tensors.
     """
 
     path: str
     shape: tuple[int, ...]
     chained: bool
     output: Tensor | None
+    side_inputs: tuple[object, ...] = ()
 
 
-def trace(module: nn.Module, paths: Iterable[str], size: int) -> list[Run]:
-    """Send one image through a network and note the calls of some modules.
+def trace(module: nn.Module, paths: Iterable[str], size: int, n_images: int = 1) -> list[Run]:
+    """Send an image through a network and note the calls of some modules.
 
     Parameters
     ----------
@@ -53,6 +57,8 @@ def trace(module: nn.Module, paths: Iterable[str], size: int) -> list[Run]:
         Modules to watch.
     size : int
         Side of the image in pixels.
+    n_images : int, default=1
+        Number of images.
 
     Returns
     -------
@@ -62,21 +68,24 @@ def trace(module: nn.Module, paths: Iterable[str], size: int) -> list[Run]:
     """
     paths = tuple(paths)
     some = next(module.parameters(), torch.empty(0))
-    image = torch.zeros(1, 3, size, size, device=some.device, dtype=some.dtype)
+    image = torch.zeros(n_images, 3, size, size, device=some.device, dtype=some.dtype)
+    from_image = FromImage(image)
     runs: list[Run] = []
     last: list[tuple[Any, int]] = [(image, version_of(image))]
-    chained: dict[str, bool] = {}
+    entered: dict[str, tuple[object, ...] | None] = {}
 
     def watch(path: str, watched: nn.Module) -> list[Any]:
         def enter(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, object]) -> None:
             tensor, version = last[0]
-            alone = len(args) == 1 and not kwargs
             # An in-place operation between two modules keeps the tensor but not its version.
-            chained[path] = alone and args[0] is tensor and version_of(tensor) == version
+            same = bool(args) and args[0] is tensor and version_of(tensor) == version
+            others = SideInputs(args[1:], kwargs)
+            entered[path] = described(others, from_image) if same else None
 
         def leave(_: nn.Module, __: tuple[Any, ...], output: Any) -> None:
             one = output if isinstance(output, Tensor) else None
-            runs.append(Run(path, tuple(one.shape) if one is not None else (), chained[path], one))
+            shape, others = tuple(one.shape) if one is not None else (), entered[path]
+            runs.append(Run(path, shape, others is not None, one, others or ()))
             last[0] = (one, version_of(one) if one is not None else -1)
 
         return [
@@ -86,7 +95,7 @@ def trace(module: nn.Module, paths: Iterable[str], size: int) -> list[Run]:
 
     handles = [handle for path in paths for handle in watch(path, module.get_submodule(path))]
     try:
-        with torch.no_grad():
+        with torch.no_grad(), from_image:
             module.eval()(image)
     except (RuntimeError, TypeError, ValueError, AssertionError):
         if not paths or not {run.path for run in runs}.issuperset(paths):

@@ -98,8 +98,9 @@ class SegmentationNetwork(nn.Module):
         maps = dict(zip(self.stored_stages, (part.float() for part in stored), strict=True))
         if self.resumes_at <= max(self.stages):
             values = maps[self.resumes_at - 1].contiguous(memory_format=torch.channels_last)
+            given = self.spec.side_inputs(self.backbone, self.preprocessing.crop)
             for stage in range(self.resumes_at, max(self.stages) + 1):
-                values = self.spec.sequence(self.backbone, stage, stage + 1)(values)
+                values = self.spec.sequence(self.backbone, stage, stage + 1, given)(values)
                 maps[stage] = values.clone()
         return [maps[stage] for stage in self.stages]
 

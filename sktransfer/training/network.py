@@ -13,6 +13,7 @@ from sktransfer.training.freezing import freeze, set_modes
 from sktransfer.training.heads import Standardizer
 
 if TYPE_CHECKING:
+    from sktransfer.backbones.side_inputs import GivenTo
     from sktransfer.backbones.spec import BackboneSpec
     from sktransfer.preprocessing import Preprocessing
 
@@ -71,13 +72,14 @@ class TransferNetwork(nn.Module):
         self.freeze_batchnorm = freeze_batchnorm
         self.resumes_at = first_trained
         self._modes: tuple[bool, int, bool] | None = None
+        self._given: tuple[tuple[torch.device, int], GivenTo] | None = None
         self.set_trained(first_trained)
 
     def set_trained(self, first: int) -> None:
         """Let the stages from `first` on train, from now on; what comes before is frozen."""
         self.first_trained = first
         freeze(self.backbone, self.spec, first)
-        self._modes = None
+        self._modes = self._given = None
         self.train(self.training)
 
     def train(self, mode: bool = True) -> TransferNetwork:
@@ -130,9 +132,18 @@ class TransferNetwork(nn.Module):
         """Run the stages from `start` on, on the map at the end of the stage before; none leave it as it is."""
         if start == len(self.spec.stages):
             return feature_map
-        tail = self.spec.sequence(self.backbone, start=start)
+        tail = self.spec.sequence(self.backbone, start=start, given=self._side_inputs())
         output: Tensor = tail(_from_map(feature_map, self.spec))
         return as_state(output, self.spec)
+
+    def _side_inputs(self) -> GivenTo:
+        """Find what the backbone gives its stages besides maps, once for a device and a size."""
+        if not self.spec.with_side_inputs:
+            return {}
+        place = next(self.backbone.parameters()).device, self.preprocessing.crop
+        if self._given is None or self._given[0] != place:
+            self._given = place, self.spec.side_inputs(self.backbone, place[1])
+        return self._given[1]
 
     def pooled(self, feature_map: Tensor) -> Tensor:
         """Pool the last map to features (batch, features), float32."""

@@ -1,23 +1,30 @@
 """Class tokens of transformers: pooled as their own probes do, stored, and trained on."""
 
+from copy import deepcopy
+from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from sktransfer import DeepFeatureTransformer, FineTuneClassifier
-from sktransfer.backbones import list_backbones, load_backbone, timm_models
+from sktransfer.backbones import get_backbone, list_backbones, load_backbone, timm_models
+from sktransfer.backbones.tracing import trace
 from sktransfer.exceptions import ImageWarning, UnknownPoolingError, WeightsNotFoundError
 from sktransfer.features.maps import pixels_seen
+from sktransfer.features.states import as_state
+from sktransfer.features.taps import run_tapped
 from sktransfer.images import as_image_sequence
 from sktransfer.saliency import saliency_maps
-from sktransfer.training import inputs
 
 timm = pytest.importorskip("timm")
 
 X = np.random.default_rng(0).integers(0, 256, (6, 70, 80, 3), dtype=np.uint8)
-OPTIONS = {"weights": "random", "random_state": 0, "precision": "float32"}
+TUNING = {"random_state": 0, "precision": "float32"}
+OPTIONS = {"weights": "random", **TUNING}
 
 
 @pytest.mark.parametrize(
@@ -33,11 +40,8 @@ def test_token_is_what_timms_own_head_reads(name, size):
     features = DeepFeatureTransformer(
         f"timm:{name}", pooling="token", image_size=size, cache=None, **OPTIONS
     ).fit(X)
-    loaded = load_backbone(f"timm:{name}", "random", random_state=0)
-    reference = timm.create_model(
-        name, num_classes=0, global_pool="token", dynamic_img_size=True
-    ).eval()
-    reference.load_state_dict(loaded.module.state_dict(), strict=False)
+    reference = deepcopy(load_backbone(f"timm:{name}", "random", random_state=0).module)
+    reference.reset_classifier(0, "token")
     pixels = pixels_seen(as_image_sequence(X), features.plan_.preprocessing)
     with torch.no_grad():
         batch = features.plan_.preprocessing.normalize(torch.from_numpy(pixels))
@@ -72,30 +76,65 @@ def test_a_size_between_patches_is_rounded_with_a_warning():
     assert features.plan_.preprocessing.crop == 64
 
 
-@pytest.mark.parametrize("pooling", ["token", "tokenavg", "avg"])
-def test_frozen_stages_of_a_transformer_run_once_and_change_nothing(pooling, monkeypatch):
-    def fit():
-        tuned = FineTuneClassifier(
-            "timm:vit_tiny_patch16_224", image_size=64, pooling=pooling, max_epochs=1, **OPTIONS
-        )
-        return tuned.fit(X, [0, 1] * 3)
+def _small(name, **options):
+    size = {"img_size": 64, "embed_dim": 48, "depth": 3, "num_heads": 3}
+    return partial(timm.create_model, name, **size, **options)
 
-    once = fit()
-    assert once.trunk_ == "maps"
-    monkeypatch.setattr(inputs, "can_resume", lambda _: False)
-    each_time = fit()
-    assert each_time.trunk_ == "pixels"
-    np.testing.assert_allclose(once.predict_proba(X), each_time.predict_proba(X), atol=1e-3)
-    (layer, cells), *_ = saliency_maps(once, X).layer_maps.items()
-    assert layer == once.net_.module_.spec.layer_names[-2 if pooling == "token" else -1]
+
+TRANSFORMERS = {
+    "plain": _small("vit_tiny_patch16_224", dynamic_img_size=True),
+    "rotary": _small("vit_small_patch16_dinov3"),  # positions are given to each block
+    "mixed": _small("vit_small_patch16_rope_mixed_224"),  # each block has positions of its own
+    "relative": _small("beit_base_patch16_224"),  # learned, and computed in each pass
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "pooling"),
+    [(kind, "token") for kind in TRANSFORMERS] + [("plain", "tokenavg"), ("rotary", "avg")],
+)
+def test_frozen_stages_of_a_transformer_run_once_and_change_nothing(kind, pooling):
+    tuned = FineTuneClassifier(
+        TRANSFORMERS[kind], image_size=64, pooling=pooling, max_epochs=2, lr=0.01, **TUNING
+    ).fit(X, [0, 1] * 3)
+    assert tuned.trunk_ == "maps"
+    network, states = tuned.net_.module_.eval(), []
+    images = network.preprocessing.normalize(
+        torch.from_numpy(pixels_seen(as_image_sequence(X), network.preprocessing))
+    )
+    with torch.no_grad():
+        frozen = network.spec.stages[network.resumes_at - 1].modules[-1]
+        run_tapped(network.backbone, images, {frozen: states.append})
+        resumed = network.map_of_map(as_state(states[0], network.spec))
+        torch.testing.assert_close(resumed, network.map_of_images(images), atol=1e-5, rtol=0)
+    (layer, cells), *_ = saliency_maps(tuned, X).layer_maps.items()
+    assert layer == network.spec.layer_names[-2 if pooling == "token" else -1]
     assert cells.shape == (6, 4, 4)
     assert cells.max() > 0
 
 
+def test_positions_that_depend_on_the_image_are_not_taken_for_those_of_all_images():
+    class Brightness(nn.Module):
+        def forward(self, x, light):
+            return x * light
+
+    class Lit(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.lamp = nn.Conv2d(3, 8, 8, 8), Brightness()
+
+        def forward(self, x, seen=None):
+            return self.lamp(self.stem(x), x.mean() if seen is None else seen)
+
+    network = Lit()
+    assert [run.chained for run in trace(network, ["stem", "lamp"], 32)] == [True, False]
+    network.forward = partial(network.forward, seen=torch.ones(1))
+    assert [run.side_inputs for run in trace(network, ["stem", "lamp"], 32)] == [(), ((1,),)]
+
+
 def test_grad_cam_of_a_token_needs_a_last_stage_that_runs_alone():
-    tuned = FineTuneClassifier(
-        "timm:vit_small_patch16_dinov3", image_size=32, pooling="token", max_epochs=1, **OPTIONS
-    ).fit(X, [0, 1] * 3)
+    spec = replace(get_backbone(TRANSFORMERS["plain"]), resumable=False)
+    tuned = FineTuneClassifier(spec, pooling="token", max_epochs=1, **TUNING).fit(X, [0, 1] * 3)
     with pytest.raises(ValueError, match="reads no cell of the last map, and the last stage"):
         saliency_maps(tuned, X)
 

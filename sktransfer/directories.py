@@ -1,4 +1,4 @@
-"""What lies in a folder and below it: images, and what is left out of them."""
+"""What lies in a folder and below it: images, what is left out of them, and images that are hidden."""
 
 from __future__ import annotations
 
@@ -9,18 +9,26 @@ from typing import NamedTuple
 
 from sktransfer.formats import image_extensions
 
-__all__ = ["FolderContents", "describe_left_out", "is_noise", "look_into"]
+__all__ = [
+    "FolderContents",
+    "describe_left_out",
+    "first_names",
+    "hidden_images",
+    "is_noise",
+    "look_into",
+]
 
 _NOISE = frozenset({"__macosx", "thumbs.db", "desktop.ini", "ehthumbs.db"})
 _N_NAMED = 5
 
 
 class FolderContents(NamedTuple):
-    """Paths of a folder's images, those in its sub-folders, and all other files but noise."""
+    """Paths of a folder's images, those in its sub-folders, all other files but noise, and hidden images."""
 
     direct: list[str]
     nested: list[str]
     left_out: list[str]
+    hidden: list[str]
 
     @property
     def images(self) -> list[str]:
@@ -31,13 +39,23 @@ class FolderContents(NamedTuple):
 def look_into(folder: Path) -> FolderContents:
     """List what lies in a folder and its sub-folders, also where links lead, without opening it."""
     extensions = image_extensions()
-    found = FolderContents([], [], [])
-    for path, is_direct in _files(folder):
-        if Path(path).suffix.lower() not in extensions or not os.path.isfile(path):  # noqa: PTH113
-            found.left_out.append(path)
-        else:
+    found = FolderContents([], [], [], [])
+    for path, is_direct, is_hidden in _files(folder):
+        is_image = Path(path).suffix.lower() in extensions and os.path.isfile(path)  # noqa: PTH113
+        if is_hidden:
+            found.hidden.extend([path] if is_image else [])
+        elif is_image:
             (found.direct if is_direct else found.nested).append(path)
+        else:
+            found.left_out.append(path)
     return FolderContents(*(sorted(paths) for paths in found))
+
+
+def hidden_images(entry: Path) -> list[str]:
+    """List the images in a folder that is hidden, or the one that a hidden file is."""
+    files = _files(entry, is_hidden=True) if entry.is_dir() else [(str(entry), True, True)]
+    extensions = image_extensions()
+    return sorted(path for path, *_ in files if Path(path).suffix.lower() in extensions)
 
 
 def is_noise(name: str) -> bool:
@@ -61,29 +79,42 @@ def describe_left_out(paths: list[str]) -> str:
     """
     endings = Counter(Path(path).suffix.lower() or "no ending" for path in paths)
     kinds = ", ".join(f"{n} of {ending}" for ending, n in endings.most_common())
-    names = ", ".join(repr(path) for path in paths[:_N_NAMED])
-    more = f" and {len(paths) - _N_NAMED} more" if len(paths) > _N_NAMED else ""
-    return f"{len(paths)} {'file' if len(paths) == 1 else 'files'} ({kinds}): {names}{more}"
+    return f"{len(paths)} {'file' if len(paths) == 1 else 'files'} ({kinds}): {first_names(paths)}"
 
 
-def _files(root: Path) -> list[tuple[str, bool]]:
-    """List all files, with whether they lie in `root` itself; a folder is entered once."""
-    files: list[tuple[str, bool]] = []
+def first_names(names: list[str]) -> str:
+    """Name the first ones, and count the others.
+
+    Examples
+    --------
+    >>> first_names(["a", "b", "c", "d", "e", "f", "g"])
+    "'a', 'b', 'c', 'd', 'e' and 2 more"
+    """
+    more = f" and {len(names) - _N_NAMED} more" if len(names) > _N_NAMED else ""
+    return f"{', '.join(repr(name) for name in names[:_N_NAMED])}{more}"
+
+
+def _files(root: Path, *, is_hidden: bool = False) -> list[tuple[str, bool, bool]]:
+    """List all files, with whether they lie in `root` itself, and are hidden; a folder is entered once."""
+    files: list[tuple[str, bool, bool]] = []
     entered: set[tuple[int, int]] = set()
-    for folder, names, file_names in os.walk(root, onerror=_raise, followlinks=True):
+    hidden: set[str] = {str(root)} if is_hidden else set()
+
+    def closed(problem: OSError) -> None:
+        if problem.filename not in hidden:
+            raise problem
+
+    for folder, names, file_names in os.walk(root, onerror=closed, followlinks=True):
         status = os.stat(folder)  # noqa: PTH116 - os.walk gives text
         if (status.st_dev, status.st_ino) in entered:  # a link to a folder above it
             names.clear()
             continue
         entered.add((status.st_dev, status.st_ino))
-        names[:] = sorted(name for name in names if not is_noise(name))
+        names.sort(key=lambda name: (is_noise(name), name))
+        in_hidden = folder in hidden
+        hidden.update(os.path.join(folder, name) for name in names if in_hidden or is_noise(name))  # noqa: PTH118
         files += [
-            (os.path.join(folder, name), folder == str(root))  # noqa: PTH118
+            (os.path.join(folder, name), folder == str(root), in_hidden or is_noise(name))  # noqa: PTH118
             for name in file_names
-            if not is_noise(name)
         ]
     return files
-
-
-def _raise(problem: OSError) -> None:
-    raise problem

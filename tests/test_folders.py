@@ -1,4 +1,5 @@
 import os
+import re
 
 import numpy as np
 import pytest
@@ -23,12 +24,33 @@ def test_paths_are_sorted_and_labelled_by_their_folder(tmp_path):
 
 
 def test_what_systems_leave_behind_is_left_out_silently(tmp_path):
-    noise = ["bee/._1.png", ".git/x.png", "__MACOSX/ant/._1.png", "bee/Thumbs.db", "desktop.ini"]
-    _touch(tmp_path, "ant/1.png", "bee/1.png", "bee/.hidden/2.png", "bee/__MACOSX/3.png", *noise)
+    noise = [".git/config", "__MACOSX/ant/._notes.txt", "bee/Thumbs.db", "desktop.ini", ".DS_Store"]
+    _touch(tmp_path, "ant/1.png", "bee/1.png", *noise)
     paths, labels = load_class_folders(tmp_path)
     assert paths.tolist() == [str(tmp_path / name) for name in ("ant/1.png", "bee/1.png")]
     assert labels.tolist() == ["ant", "bee"]
     assert list_images(tmp_path).tolist() == paths.tolist()
+
+
+def test_hidden_images_are_left_out_and_named(tmp_path):
+    hidden = [".git/x.png", ".h.png", "__MACOSX/ant/._1.png", "bee/._1.png", "bee/.hidden/2.png"]
+    _touch(tmp_path, "ant/1.png", "bee/1.png", *hidden)
+    message = "left out 5 hidden images: " + ", ".join(f"'{re.escape(name)}'" for name in hidden)
+    with pytest.warns(ImageWarning, match=f"{message}\\.$"):
+        paths, _ = load_class_folders(tmp_path)
+    with pytest.warns(ImageWarning, match="left out 5 hidden images: "):
+        assert list_images(tmp_path).tolist() == paths.tolist()
+    assert len(paths) == 2
+
+
+def test_a_sub_folder_without_images_is_no_class_where_others_are(tmp_path):
+    _touch(tmp_path, "ant/1.png", "bee/1.png", "papers/deep/licence.txt")
+    message = (
+        r"left out 1 file \(1 of \.txt\): '.*licence\.txt'; 1 folder without images: 'papers'\."
+    )
+    with pytest.warns(ImageWarning, match=message):
+        _, labels = load_class_folders(tmp_path)
+    assert labels.tolist() == ["ant", "bee"]
 
 
 def test_every_kind_of_file_that_pillow_reads_is_taken_also_from_sub_folders(tmp_path):
@@ -42,11 +64,11 @@ def test_every_kind_of_file_that_pillow_reads_is_taken_also_from_sub_folders(tmp
 
 
 def test_all_files_that_are_left_out_are_counted_and_named_in_one_warning(tmp_path):
-    _touch(tmp_path, "ant/1.png", "ant/clip.mp4", "bee/1.png", "bee/sub/a.heic", "stray.png")
+    _touch(tmp_path, "ant/1.png", "ant/clip.mp4", "bee/1.png", "bee/sub/a.psx", "stray.png")
     (tmp_path / "bee/broken.png").symlink_to("nowhere.png")
     message = (
-        r"left out 4 files \(2 of \.png, 1 of \.mp4, 1 of \.heic\): "
-        r"'stray\.png', 'ant/clip\.mp4', 'bee/broken\.png', 'bee/sub/a\.heic'\. Images end in"
+        r"left out 4 files \(2 of \.png, 1 of \.mp4, 1 of \.psx\): "
+        r"'stray\.png', 'ant/clip\.mp4', 'bee/broken\.png', 'bee/sub/a\.psx'\. Images end in"
     )
     with pytest.warns(ImageWarning, match=message) as told:
         paths, _ = load_class_folders(tmp_path)
@@ -111,7 +133,8 @@ def test_a_folder_of_train_and_val_parts_is_not_taken_for_two_classes(tmp_path):
 def test_images_of_all_sub_folders_are_listed_but_hidden_ones_are_not(tmp_path):
     _touch(tmp_path, "b.png", "a/deep/c.jpg", ".hidden/d.png", ".e.png")
     expected = [str(tmp_path / "a/deep/c.jpg"), str(tmp_path / "b.png")]
-    assert list_images(tmp_path).tolist() == expected
+    with pytest.warns(ImageWarning, match="left out 2 hidden images"):
+        assert list_images(tmp_path).tolist() == expected
 
 
 def test_a_folder_tree_without_images_is_refused(tmp_path):

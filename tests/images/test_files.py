@@ -7,11 +7,12 @@ import struct
 import sys
 import wave
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from sktransfer.exceptions import ImageDecodeError
-from sktransfer.formats import image_extensions, readable_formats
+from sktransfer.formats import image_extensions, missing_reader, readable_formats
 from sktransfer.images import as_image_sequence
 from sktransfer.images.pixels import files
 
@@ -167,10 +168,18 @@ def test_every_raster_format_that_pillow_writes_is_read_and_listed():
     assert not {".eps", ".pdf", ".mpg", ".txt", ".h5"} & image_extensions()
 
 
-def test_the_endings_of_a_plugin_count_once_it_is_there(monkeypatch):
-    assert ".heic" not in image_extensions()
-    monkeypatch.setitem(Image.OPEN, "HEIF", Image.OPEN["PNG"])
+def test_photographs_of_telephones_are_read_where_their_reader_is_installed(tmp_path, monkeypatch):
+    pytest.importorskip("pillow_heif")
     assert {".heic", ".heif"} <= image_extensions()
+    assert missing_reader(["IMG_1.HEIC"]) == ""
+    photo = Image.linear_gradient("L").convert("RGB").resize((64, 48))
+    photo.save(tmp_path / "IMG_1.HEIC", quality=95)
+    read = as_image_sequence([str(tmp_path / "IMG_1.HEIC")]).load(0)
+    assert np.abs(np.asarray(read, float) - np.asarray(photo, float)).mean() < 3
+    monkeypatch.delitem(Image.OPEN, "HEIF")
+    assert ".heic" not in image_extensions()
+    assert "can be read after: pip install 'pillow-heif'" in missing_reader(["IMG_1.HEIC"])
+    refuse(tmp_path / "IMG_1.HEIC", r"pip install pillow-heif")
 
 
 def sound():
@@ -189,7 +198,7 @@ def sound():
         (b"ID3\x04" + bytes(50), r"is not an image but a sound\."),
         (b"%PDF-1.7\n" + bytes(50), r"is not an image but a PDF\."),
         (b"PK\x03\x04" + bytes(50), r"is not an image but a zip archive"),
-        (struct.pack(">I", 24) + b"ftypmp42" + bytes(50), r"is a film, or a HEIC or AVIF that"),
+        (struct.pack(">I", 24) + b"ftypmp42" + bytes(50), r"is a film, or a photograph of a kind"),
         (
             b"RIFF\x10\0\0\0WEBPVP8 " + bytes(9),
             r"is a (truncated|damaged|truncated or damaged) WEBP",

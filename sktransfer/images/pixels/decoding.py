@@ -44,6 +44,10 @@ _NO_IMAGES = {
     b"\x1f\x8b": "a compressed archive",
 }
 
+_READERS = dict.fromkeys(
+    (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1"), ("HEIC", "pillow-heif")
+) | dict.fromkeys((b"avif", b"avis"), ("AVIF", "'pillow>=11.3'"))
+
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -134,7 +138,7 @@ def _open(data: bytes) -> Image.Image:
         kind = _signature(data)
         if kind is not None:
             raise Unusable(f"is a truncated or damaged {kind}") from exc
-        raise Unusable(_of_another_kind(data)) from exc
+        raise _of_another_kind(data) from exc
     except Image.DecompressionBombError as exc:
         raise Unusable(*_bomb(f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0)}")) from exc
     except Exception as exc:
@@ -143,14 +147,20 @@ def _open(data: bytes) -> Image.Image:
         raise Unusable(damage(data, None, exc)) from exc
 
 
-def _of_another_kind(data: bytes) -> str:
-    """Say what a file without pixels is."""
+def _of_another_kind(data: bytes) -> Unusable:
+    """Say what a file is that Pillow does not know."""
     for start, kind in _NO_IMAGES.items():
         if data.startswith(start):
-            return f"is not an image but {kind}"
+            return Unusable(f"is not an image but {kind}")
     if data[4:8] == b"ftyp":
-        return "is a film, or a HEIC or AVIF that this Pillow cannot read without a plugin"
-    return "is not an image, or of a kind that Pillow cannot read"
+        kind, reader = _READERS.get(data[8:12], ("", ""))
+        if reader:
+            return Unusable(
+                f"is a photograph in {kind}, for which no reader is installed",
+                f"Install one with: pip install {reader}",
+            )
+        return Unusable("is a film, or a photograph of a kind that Pillow cannot read")
+    return Unusable("is not an image, or of a kind that Pillow cannot read")
 
 
 def _refuse_bomb(image: Image.Image) -> None:

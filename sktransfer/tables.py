@@ -13,6 +13,8 @@ import numpy as np
 from sktransfer.exceptions import ImageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from numpy.typing import NDArray
 
 __all__ = ["ImageTable", "beside", "load_image_table", "parse_image_table"]
@@ -33,7 +35,12 @@ class ImageTable(NamedTuple):
     groups: NDArray[np.str_] | None
 
 
-def load_image_table(file: str | os.PathLike[str]) -> ImageTable:
+def load_image_table(
+    file: str | os.PathLike[str],
+    *,
+    path_column: str | None = None,
+    label_column: str | None = None,
+) -> ImageTable:
     r"""Read a CSV file whose first line names its columns.
 
     Only reads the table: no image is opened.
@@ -46,6 +53,8 @@ def load_image_table(file: str | os.PathLike[str]) -> ImageTable:
         ``group``, in capitals or not, in any order and among others. Paths that are not absolute,
         nor URLs, start where the file lies. Images of one group, such as several photographs of one
         animal, belong in the same part of a split.
+    path_column, label_column : str or None, default=None
+        Names of these columns, where they are called otherwise, in capitals or not.
 
     Returns
     -------
@@ -60,7 +69,8 @@ def load_image_table(file: str | os.PathLike[str]) -> ImageTable:
     FileNotFoundError
         If there is no such file.
     ImageError
-        If the file has no column ``path``, no rows, an empty cell, or is no table.
+        If the file has no column ``path`` or none of a name that is given, no rows, an empty cell, or
+        is no table.
 
     Examples
     --------
@@ -73,10 +83,14 @@ def load_image_table(file: str | os.PathLike[str]) -> ImageTable:
     (['1.jpg', '2.jpg'], ['ant', 'bee'], None)
     """
     with Path(file).open("rb") as opened:
-        return parse_image_table(opened.read(), os.fspath(file))
+        content = opened.read()
+    names = {"path": path_column, "label": label_column}
+    return parse_image_table(content, os.fspath(file), {k: v for k, v in names.items() if v})
 
 
-def parse_image_table(content: bytes, file: str) -> ImageTable:
+def parse_image_table(
+    content: bytes, file: str, called: Mapping[str, str] | None = None
+) -> ImageTable:
     """Read the content of a CSV file; see `load_image_table`.
 
     Parameters
@@ -85,7 +99,10 @@ def parse_image_table(content: bytes, file: str) -> ImageTable:
         Bytes of the file.
     file : str
         Path or URL of the file, where paths that are not absolute start.
+    called : mapping of str to str or None, default=None
+        Names of the columns "path" and "label", where the user has said them.
     """
+    called = called or {}
     try:
         lines = io.StringIO(content.decode("utf-8-sig"), newline="")
         reader = csv.DictReader(lines, delimiter=_delimiter(lines.readline()))
@@ -95,13 +112,18 @@ def parse_image_table(content: bytes, file: str) -> ImageTable:
         rows = list(reader)
     except (UnicodeDecodeError, csv.Error) as exc:
         raise ImageError(f"the file {file!r} is no table in CSV and UTF-8 ({exc}).") from exc
-    found = {role: _named(file, columns, role) for role in _NAMES}
+    found = {
+        role: _named(file, columns, (called[role],) if role in called else names)
+        for role, names in _NAMES.items()
+    }
+    for role, name in called.items():
+        if found[role] is None:
+            raise ImageError(f"the table {file!r} has no column {name!r}; {_shown(columns)}.")
     path = found["path"]
     if path is None:
         raise ImageError(
-            f"the table {file!r} has no column 'path'; its columns are "
-            f"{', '.join(map(repr, columns)) or 'none'}. Name the columns in its first line: "
-            "path,label."
+            f"the table {file!r} has no column 'path'; {_shown(columns)}. Name the columns in its first "
+            "line: path,label; or tell which holds the paths (path_column, or --path-column)."
         )
     if not rows:
         raise ImageError(f"the table {file!r} has no rows.")
@@ -133,16 +155,20 @@ def _delimiter(first_line: str) -> str:
     return max(",;\t", key=first_line.count)
 
 
-def _named(file: str, columns: list[str], role: str) -> str | None:
-    """Find the column of a role: the first of its names that one has; None if none has any.
+def _shown(columns: list[str]) -> str:
+    return f"its columns are {', '.join(map(repr, columns)) or 'none'}"
+
+
+def _named(file: str, columns: list[str], names: Sequence[str]) -> str | None:
+    """Find the column that has the first of some names; None if none has any.
 
     Raises
     ------
     ImageError
         If two columns have this name.
     """
-    for name in _NAMES[role]:
-        matching = [column for column in columns if column.lower() == name]
+    for name in names:
+        matching = [column for column in columns if column.lower() == name.lower()]
         if len(matching) > 1:
             raise ImageError(
                 f"the table {file!r} has {len(matching)} columns {name!r}, and only one "

@@ -67,6 +67,16 @@ def test_a_table_that_cannot_be_used_is_refused(write, text, message):
         load_image_table(write(text))
 
 
+def test_columns_of_other_names_can_be_named(write, tmp_path):
+    file = write("path,Photo,species\nno,a.png,ant\n")
+    table = load_image_table(file, path_column="photo", label_column="species")
+    assert table.paths.tolist() == [str(tmp_path / "a.png")]
+    assert table.labels.tolist() == ["ant"]
+    message = r"has no column 'kind'; its columns are 'path', 'Photo', 'species'\."
+    with pytest.raises(ImageError, match=message):
+        load_image_table(file, label_column="kind")
+
+
 def test_a_file_that_is_no_table_is_refused(tmp_path):
     (tmp_path / "image.csv").write_bytes(b"\x89PNG\xff\xfe\x00")
     with pytest.raises(ImageError, match="is no table in CSV and UTF-8"):

@@ -57,6 +57,10 @@ def add_source(parser: argparse.ArgumentParser, *, optional: bool, labelled: boo
         )  # fmt: skip
     else:
         parser.add_argument("source", type=Path, metavar="FOLDER|CSV", help=layout)
+    parser.add_argument("--path-column", metavar="NAME",
+        help="column of CSV files that holds the paths, if it has another name")  # fmt: skip
+    parser.add_argument("--label-column", metavar="NAME",
+        help="column of CSV files that holds the labels, if it has another name")  # fmt: skip
 
 
 def add_network(parser: argparse.ArgumentParser, *, chosen: bool = True) -> None:

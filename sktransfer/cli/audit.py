@@ -15,7 +15,7 @@ from sktransfer.cli.output import (
     say,
     whole_file,
 )
-from sktransfer.cli.sources import load_images, load_labelled_images
+from sktransfer.cli.sources import columns_of, load_images, load_labelled_images
 from sktransfer.readable import as_cell, readable
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def run(options: argparse.Namespace) -> None:
     """Audit, and print what was found."""
     if options.out is not None:
         check_writable("--out", options.out)
-    images = (load_images if options.no_labels else load_labelled_images)(options.source)
+    load = load_images if options.no_labels else load_labelled_images
+    images = load(options.source, columns_of(options))
     if options.out is not None:
         check_apart("--out", options.out, [options.source, *images.X])
     if not options.quiet:

@@ -33,7 +33,13 @@ from sktransfer.cli.output import (
     whole_file,
 )
 from sktransfer.cli.score import score_images, text_of_score
-from sktransfer.cli.sources import load_labelled_images, load_masked_images, load_target
+from sktransfer.cli.sources import (
+    columns_of,
+    load_labelled_images,
+    load_masked_images,
+    load_target,
+    naming_all_broken,
+)
 from sktransfer.exceptions import ComparisonInterrupted
 from sktransfer.readable import as_cell, readable
 
@@ -131,7 +137,7 @@ def run(options: argparse.Namespace) -> None:
     n_images = options.images or (_N_BUNDLED if bundled else None)
     images = images_of(options).drawn(n_images, options.seed)
     target = target_of(options)
-    test = None if options.test is None else load_labelled_images(options.test)
+    test = None if options.test is None else load_labelled_images(options.test, columns_of(options))
     tested = [] if test is None else [options.test, *test.X]
     for option, file in outputs.items():
         check_apart(option, file, [*sources_of(options, images, target), *tested])
@@ -207,13 +213,15 @@ def images_of(options: argparse.Namespace) -> Images:
     """List the images of a command, with their labels or their masks."""
     if options.masks is not None:
         return load_masked_images(options.source, options.masks)
-    return load_labelled_images(options.source)
+    return load_labelled_images(options.source, columns_of(options))
 
 
 def target_of(options: argparse.Namespace) -> Target:
     """List the images of a command beside the labelled ones."""
     more = None if options.masks is not None or not options.unlabeled else Path(options.unlabeled)
-    return load_target(options.target, labelled=options.score_target, unlabeled=more)
+    return load_target(
+        options.target, columns_of(options), labelled=options.score_target, unlabeled=more
+    )
 
 
 def sources_of(options: argparse.Namespace, images: Images, target: Target) -> list[str | Path]:
@@ -294,33 +302,34 @@ def compare_images(
     assert images.y is not None
     if images.is_masks and candidates is not None:
         candidates = [_FOR_MASKS.get(name, name) for name in candidates]
-    return compare_strategies(
-        images.X,
-        images.y,
-        candidates=candidates,
-        cv=options.cv,
-        scoring=options.scoring,
-        groups=images.groups,
-        X_target=target.X,
-        y_target=target.y,
-        unlabeled=as_label(options.unlabeled or "-1") if images.is_masks else None,
-        X_unlabeled=target.X_unlabeled,
-        teacher=options.teacher,
-        teacher_weights=options.teacher_weights,
-        backbone=options.backbone,
-        weights=options.weights,
-        layers=options.layers,
-        poolings=options.pooling,
-        max_epochs=options.max_epochs,
-        image_size=options.image_size,
-        device=options.device,
-        batch_size=options.batch_size,
-        resume=resume,
-        time_limit=60 * minutes if (minutes := getattr(options, "minutes", 0)) else None,
-        n_jobs=options.n_jobs,
-        random_state=options.seed,
-        verbose=0 if options.quiet else 1,
-    )
+    with naming_all_broken(images.X, target.X, target.X_unlabeled):
+        return compare_strategies(
+            images.X,
+            images.y,
+            candidates=candidates,
+            cv=options.cv,
+            scoring=options.scoring,
+            groups=images.groups,
+            X_target=target.X,
+            y_target=target.y,
+            unlabeled=as_label(options.unlabeled or "-1") if images.is_masks else None,
+            X_unlabeled=target.X_unlabeled,
+            teacher=options.teacher,
+            teacher_weights=options.teacher_weights,
+            backbone=options.backbone,
+            weights=options.weights,
+            layers=options.layers,
+            poolings=options.pooling,
+            max_epochs=options.max_epochs,
+            image_size=options.image_size,
+            device=options.device,
+            batch_size=options.batch_size,
+            resume=resume,
+            time_limit=60 * minutes if (minutes := getattr(options, "minutes", 0)) else None,
+            n_jobs=options.n_jobs,
+            random_state=options.seed,
+            verbose=0 if options.quiet else 1,
+        )
 
 
 def scored_on(options: argparse.Namespace) -> str:

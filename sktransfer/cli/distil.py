@@ -11,7 +11,7 @@ import numpy as np
 from sktransfer.cli.arguments import add_manner, add_network, add_source, at_least
 from sktransfer.cli.kept_features import folder_beside, remove_folder
 from sktransfer.cli.output import as_json, check_apart, check_writable, print_result, say
-from sktransfer.cli.sources import load_images, load_labelled_images
+from sktransfer.cli.sources import columns_of, load_images, load_labelled_images, naming_all_broken
 from sktransfer.exceptions import WorseTeacherError
 from sktransfer.formatting import counted
 from sktransfer.readable import readable
@@ -99,7 +99,8 @@ def run(options: argparse.Namespace) -> None:
             say(_UNCHECKED)
     start = time.perf_counter()
     try:
-        student = _student(options, store, check=lesson.y is not None).fit(lesson.X, lesson.y)
+        with naming_all_broken(lesson.X):
+            student = _student(options, store, check=lesson.y is not None).fit(lesson.X, lesson.y)
     except WorseTeacherError:
         remove_folder(store, "distil")
         raise
@@ -110,11 +111,11 @@ def run(options: argparse.Namespace) -> None:
 
 def _load(options: argparse.Namespace) -> _Lesson:
     """List all images, those with labels last."""
-    images = load_images(options.source)
+    images = load_images(options.source, columns_of(options))
     words = images._replace(y=None).describe()
     if options.labelled is None:
         return _Lesson(images.X.astype(object), None, words)
-    labelled = load_labelled_images(options.labelled)
+    labelled = load_labelled_images(options.labelled, columns_of(options))
     assert labelled.y is not None
     known = set(labelled.X)
     others = np.array([path for path in images.X if path not in known], dtype=object)

@@ -19,7 +19,12 @@ from sktransfer.cli.output import (
     say,
     whole_file,
 )
-from sktransfer.cli.sources import load_images
+from sktransfer.cli.sources import (
+    columns_of,
+    load_images,
+    naming_all_broken,
+    with_labels_of_folders,
+)
 from sktransfer.readable import as_cell, readable
 
 if TYPE_CHECKING:
@@ -45,8 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_source(parser, optional=False, labelled=False)
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FILE",
-        help="ends in .parquet or .csv, for a table with the columns path, label if there are "
-        "any, and one for each feature; or in .npz, for the arrays paths, labels, names and features",
+        help="ends in .parquet or .csv, for a table with the columns path, label (of a table, or the "
+        "sub-folder, where all images lie in sub-folders), and one for each feature; or in .npz, for the "
+        "arrays paths, labels, names and features",
     )  # fmt: skip
     parser.add_argument(
         "--layers", type=split_layers, metavar="A,B",
@@ -77,7 +83,8 @@ def run(options: argparse.Namespace) -> None:
     """Compute the features that the store does not have, and write the file."""
     _check_kind(options.out)
     check_writable("--out", options.out)
-    images = load_images(options.source)
+    images = load_images(options.source, columns_of(options))
+    images = with_labels_of_folders(images, options.source)
     check_apart("--out", options.out, [options.source, *images.X])
     from sktransfer import DeepFeatureTransformer
     from sktransfer.backbones import choose_backbone
@@ -102,7 +109,8 @@ def run(options: argparse.Namespace) -> None:
         random_state=0,
         verbose=0 if options.quiet else 1,
     )
-    features = transformer.fit_transform(images.X)
+    with naming_all_broken(images.X):
+        features = transformer.fit_transform(images.X)
     with whole_file(options.out) as unfinished:
         _write(unfinished, options.out.suffix, images, features, transformer)
     if options.store is None:

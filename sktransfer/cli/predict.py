@@ -151,9 +151,9 @@ def _predict(model: Any, paths: list[str], on_error: str) -> list[dict[str, Any]
     except ImageDecodeError:
         if on_error == "raise":
             raise
-        from sktransfer.images.problems import problem_of
+        from sktransfer.images.problems import problems_of
 
-        problems = {path: problem for path in paths if (problem := problem_of(path)) is not None}
+        problems = problems_of(paths)
         if len(problems) in (0, len(paths)):
             raise
     found = {row["path"]: row for row in _labelled(model, [p for p in paths if p not in problems])}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from sktransfer.cli.arguments import add_manner, add_network, add_source, split_words
 from sktransfer.cli.output import as_json, as_table, print_result, say, say_error
-from sktransfer.cli.sources import load_labelled_images
+from sktransfer.cli.sources import columns_of, load_labelled_images, naming_all_broken
 from sktransfer.exceptions import WeightsError
 
 if TYPE_CHECKING:
@@ -46,20 +46,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Rank, and print the table."""
-    images = load_labelled_images(options.source)
+    images = load_labelled_images(options.source, columns_of(options))
     if not options.quiet:
         say(f"sktransfer: {images.describe()}")
     from sktransfer import rank_backbones
 
     assert images.y is not None
-    table = rank_backbones(
-        images.X,
-        images.y,
-        backbones=_with_weights(_entries(options)),
-        method=options.method,
-        random_state=options.seed,
-        verbose=0 if options.quiet else 1,
-    )
+    entries = _with_weights(_entries(options))
+    with naming_all_broken(images.X):
+        table = rank_backbones(
+            images.X,
+            images.y,
+            backbones=entries,
+            method=options.method,
+            random_state=options.seed,
+            verbose=0 if options.quiet else 1,
+        )
     if options.json:
         print_result(as_json(table.to_dict(orient="records")))
     else:

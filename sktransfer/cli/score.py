@@ -18,7 +18,7 @@ from sktransfer.cli.output import (
     say,
     whole_file,
 )
-from sktransfer.cli.sources import load_labelled_images
+from sktransfer.cli.sources import columns_of, load_labelled_images, naming_all_broken
 from sktransfer.proportions import mean_share_interval, wilson_interval
 from sktransfer.readable import as_cell, readable
 
@@ -74,12 +74,14 @@ def run(options: argparse.Namespace) -> None:
     """Load the model, let it label the images, and compare with their labels."""
     if options.mistakes is not None:
         check_writable("--mistakes", options.mistakes)
-    images = load_labelled_images(options.source)
+    images = load_labelled_images(options.source, columns_of(options))
     if options.mistakes is not None:
         check_apart("--mistakes", options.mistakes, [options.source, options.model, *images.X])
     if not options.quiet:
         say(f"sktransfer: {images.describe()}; {model_files.describe(options.model)}")
-    scored = score_images(model_files.load(options.model), images)
+    model = model_files.load(options.model)
+    with naming_all_broken(images.X):
+        scored = score_images(model, images)
     if options.mistakes is not None:
         with whole_file(options.mistakes) as unfinished:
             scored.mistakes.map(as_cell).to_csv(unfinished, index=False)

@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from sktransfer.exceptions import ImageError
+from sktransfer.exceptions import ImageDecodeError, ImageError
 from sktransfer.folders import list_images, load_class_folders
 from sktransfer.tables import load_image_table
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import argparse
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
 __all__ = [
+    "Columns",
     "Images",
     "Target",
+    "columns_of",
     "load_images",
     "load_labelled_images",
     "load_masked_images",
     "load_target",
+    "naming_all_broken",
+    "with_labels_of_folders",
 ]
+
+
+class Columns(NamedTuple):
+    """Names of a table's columns, where the user has said them."""
+
+    path: str | None = None
+    label: str | None = None
+
+
+_USUAL = Columns()
 
 
 class Images(NamedTuple):
@@ -77,7 +94,12 @@ class Target(NamedTuple):
     X_unlabeled: NDArray[np.generic] | None = None
 
 
-def load_labelled_images(source: Path | None) -> Images:
+def columns_of(options: argparse.Namespace) -> Columns:
+    """Read the names of columns that a command was given."""
+    return Columns(options.path_column, options.label_column)
+
+
+def load_labelled_images(source: Path | None, columns: Columns = _USUAL) -> Images:
     """List the images of a folder of classes or a table with labels; None is the bundled ones."""
     if source is None:
         from sktransfer.datasets import load_digit_domains
@@ -87,11 +109,11 @@ def load_labelled_images(source: Path | None) -> Images:
         names = [f"digit {row}" for row in range(len(X))]
         return Images(X, y, None, names, "the bundled digits on photographs")
     if source.is_file():
-        images = load_images(source)
+        images = load_images(source, columns)
         if images.y is None:
             raise ImageError(
                 f"the table {str(source)!r} has no column 'label'. Name the columns in its first "
-                "line: path,label."
+                "line: path,label; or tell which holds the labels by --label-column NAME."
             )
         return images
     paths, labels = load_class_folders(source)
@@ -109,33 +131,77 @@ def load_masked_images(source: Path | None, masks: Path) -> Images:
     return Images(paths, y, None, paths.tolist(), str(source), is_masks=True)
 
 
-def load_images(source: Path) -> Images:
+def load_images(source: Path, columns: Columns = _USUAL) -> Images:
     """List the images of a folder and its sub-folders, or of a table, with labels if there are any."""
     if source.is_file():
-        table = load_image_table(source)
+        table = load_image_table(source, path_column=columns.path, label_column=columns.label)
         return Images(table.paths, table.labels, table.groups, table.paths.tolist(), str(source))
     paths = list_images(source)
     return Images(paths, None, None, paths.tolist(), str(source))
 
 
-def load_target(source: Path | None, *, labelled: bool, unlabeled: Path | None = None) -> Target:
+def with_labels_of_folders(images: Images, folder: Path) -> Images:
+    """Label images by the sub-folders that they lie in, if all lie in some and there are two or more."""
+    if images.y is not None or not folder.is_dir():
+        return images
+    parts = [Path(path).relative_to(folder).parts for path in images.names]
+    labels = [of_one[0] for of_one in parts if len(of_one) > 1]
+    is_sorted = len(labels) == len(parts) and len(set(labels)) > 1
+    return images._replace(y=np.array(labels)) if is_sorted else images
+
+
+@contextmanager
+def naming_all_broken(*listed: NDArray[np.generic] | None) -> Iterator[None]:
+    """Name all images that cannot be read where the first one ends a command.
+
+    Parameters
+    ----------
+    *listed : ndarray or None
+        Paths of images that the command reads; arrays of pixels have none.
+    """
+    try:
+        yield
+    except ImageDecodeError as exc:
+        from sktransfer.images.problems import problems_of
+
+        paths = [path for X in listed if X is not None and X.dtype == object for path in X]
+        problems = problems_of(paths)
+        if len(problems) < 2:
+            raise
+        reasons = [f"{path!r} {reason.partition('. ')[0]}" for path, reason in problems.items()]
+        raise ImageDecodeError(
+            f"{len(problems)} of {len(paths)} images cannot be read: {', '.join(reasons)}. Replace or "
+            "remove these files"
+        ) from exc
+
+
+def load_target(
+    source: Path | None,
+    columns: Columns = _USUAL,
+    *,
+    labelled: bool,
+    unlabeled: Path | None = None,
+) -> Target:
     """List images beside the labelled ones.
 
     Parameters
     ----------
     source : Path or None
         Images of a target domain.
+    columns : Columns
+        What the columns of tables are called.
     labelled : bool
         Whether their labels are asked for.
     unlabeled : Path or None, default=None
         Images without labels.
     """
-    X_unlabeled = None if unlabeled is None else load_images(unlabeled).X
+    paths_only = columns._replace(label=None)
+    X_unlabeled = None if unlabeled is None else load_images(unlabeled, paths_only).X
     if source is None:
         if labelled:
             raise ValueError(
                 "--score-target has no target. Give its images by --target FOLDER|CSV."
             )
         return Target(None, None, X_unlabeled)
-    images = load_labelled_images(source) if labelled else load_images(source)
+    images = load_labelled_images(source, columns) if labelled else load_images(source, paths_only)
     return Target(images.X, images.y if labelled else None, X_unlabeled)

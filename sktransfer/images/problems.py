@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,8 +12,11 @@ from sktransfer.images.kinds import as_image_sequence
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
 
-__all__ = ["problem_of"]
+__all__ = ["problem_of", "problems_of"]
+
+_N_THREADS = 8
 
 
 def problem_of(image: str | os.PathLike[str] | bytes | None) -> str | None:
@@ -38,3 +42,16 @@ def problem_of(image: str | os.PathLike[str] | bytes | None) -> str | None:
             reason if isinstance(image, bytes | None) else reason.removeprefix(f"({str(image)!r}) ")
         )
     return None
+
+
+def problems_of(paths: Sequence[str]) -> dict[str, str]:
+    """Try to read all files; return those that fail, with the reason.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        Of images.
+    """
+    with ThreadPoolExecutor(_N_THREADS) as pool:
+        reasons = pool.map(problem_of, paths)
+        return {path: reason for path, reason in zip(paths, reasons, strict=True) if reason}

@@ -24,11 +24,12 @@ def test_npz_holds_paths_names_and_features(expected, capsys):
     assert main(["embed", "digits", "--out", "f.npz"]) == 0
     captured = capsys.readouterr()
     assert captured.out == "256 features of each of 16 images are in f.npz.\n"
-    assert "16 images from digits" in captured.err
+    assert "16 images of 2 classes from digits" in captured.err
     with np.load("f.npz") as saved:
         assert saved["paths"].tolist() == paths
         np.testing.assert_allclose(saved["features"], features, rtol=1e-5)
         assert saved["names"][0] == "layer4_avg_0"
+        assert saved["labels"].tolist() == ["one"] * 8 + ["zero"] * 8
 
 
 def test_csv_holds_a_column_for_each_feature(expected, capsys):
@@ -44,9 +45,9 @@ def test_csv_holds_a_column_for_each_feature(expected, capsys):
     }
     with open("f.csv", encoding="utf-8") as file:  # noqa: PTH123
         header, *rows = csv.reader(file)
-    assert header[:2] == ["path", "layer4_avg_0"]
+    assert header[:3] == ["path", "label", "layer4_avg_0"]
     assert [row[0] for row in rows] == paths
-    np.testing.assert_allclose(np.array([row[1:] for row in rows], float), features, rtol=1e-4)
+    np.testing.assert_allclose(np.array([row[2:] for row in rows], float), features, rtol=1e-4)
 
 
 def test_parquet_holds_the_same(expected):
@@ -56,7 +57,7 @@ def test_parquet_holds_the_same(expected):
     assert main(["embed", "digits", "--out", "f.parquet", "--quiet"]) == 0
     table = pd.read_parquet("f.parquet")
     assert table["path"].tolist() == paths
-    np.testing.assert_allclose(table.iloc[:, 1:].to_numpy(), features, rtol=1e-5)
+    np.testing.assert_allclose(table.iloc[:, 2:].to_numpy(), features, rtol=1e-5)
 
 
 def test_parquet_without_pyarrow_is_one_line_and_code_1(folder, error_line, monkeypatch):
@@ -66,9 +67,11 @@ def test_parquet_without_pyarrow_is_one_line_and_code_1(folder, error_line, monk
 
 
 def test_the_labels_of_a_table_are_kept_and_layers_can_be_chosen(folder):
-    (folder / "t.csv").write_text("label,path\nb,digits/one/0001.png\na,digits/zero/0000.png\n")
+    text = "label,photo,Kind\nno,digits/one/0001.png,b\nno,digits/zero/0000.png,a\n"
+    (folder / "t.csv").write_text(text)
     words = ["--layers", "layer3,-1", "--pooling", "max,avg", "--out", "f.npz", "--quiet"]
-    assert main(["embed", "t.csv", *words]) == 0
+    columns = ["--path-column", "Photo", "--label-column", "Kind"]
+    assert main(["embed", "t.csv", *columns, *words]) == 0
     with np.load("f.npz") as saved:
         assert saved["labels"].tolist() == ["b", "a"]
         assert saved["features"].shape == (2, 384)
@@ -77,8 +80,12 @@ def test_the_labels_of_a_table_are_kept_and_layers_can_be_chosen(folder):
 
 def test_an_unreadable_image_ends_it_or_becomes_nan(folder, error_line, capsys):
     (folder / "digits" / "broken.png").write_bytes(b"no image")
+    (folder / "digits" / "one" / "empty.png").touch()
     assert main(["embed", "digits", "--out", "f.npz", "--quiet"]) == 1
-    assert "broken.png" in error_line()
+    message = error_line()
+    assert "2 of 18 images cannot be read: 'digits/broken.png' is not an image" in message
+    assert "'digits/one/empty.png' is an empty file. Replace or remove these files, or " in message
+    (folder / "digits" / "one" / "empty.png").unlink()
     assert not (folder / "f.npz").exists()
     assert main(["embed", "digits", "--out", "f.npz", "--quiet", "--on-error", "nan"]) == 0
     assert "NaN, because they cannot be read: digits/broken.png" in capsys.readouterr().out

@@ -57,6 +57,16 @@ def test_a_table_of_paths_labels_and_groups_can_be_trained_on(folder, capsys):
     assert json.loads(capsys.readouterr().out)["images"] == 16
 
 
+def test_all_broken_images_are_named_at_once(folder, error_line):
+    for name in ("one/a.png", "zero/b.png"):
+        (folder / "digits" / name).write_bytes(b"no image")
+    assert main(["train", "digits", "--out", "m.joblib", "--quiet", *QUICK]) == 1
+    message = error_line()
+    assert "2 of 18 images cannot be read: 'digits/one/a.png' is not an image" in message
+    assert "'digits/zero/b.png' is not an image" in message
+    assert message.endswith("Replace or remove these files.")
+
+
 def test_a_table_without_labels_is_one_line_and_code_1(folder, error_line):
     (folder / "table.csv").write_text("path\ndigits/one/0001.png\n")
     assert main(["train", "table.csv", "--out", "m.joblib"]) == 1

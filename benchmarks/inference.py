@@ -19,19 +19,22 @@ import tarfile
 import tempfile
 import time
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import joblib
 import numpy as np
+from counting import Counted
 from PIL import Image
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from sktransfer import DeepFeatureTransformer, batch_inference
 from sktransfer.datasets import load_digit_images
 
-SIDE, IN_A_TAR = 96, 1000
+SIDE, IN_A_TAR, ROWS_WHEN_KILLED = 96, 1000, 100
 
 
 def make_tars(folder, n_images, n_damaged):
@@ -121,27 +124,78 @@ def in_a_process(queue, model, source, out, n_shards):
 
 def driver(model, source, out):
     os.setsid()
-    batch_inference(model, source, out, method="predict_proba", n_jobs=2, shard_rows=100)
+    batch_inference(
+        model, source, out, method="predict_proba", n_jobs=2, shard_rows=ROWS_WHEN_KILLED
+    )
+
+
+def workers_of(process):
+    """Return the processes that a driver has started and that have loaded the package."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    loky = [
+        int(child) for child in children if b"loky" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
+    return loky or [process.pid]
 
 
 def kill_and_go_on(model, source, out, n_kills):
-    """Kill driver and workers at random moments, and return how many parts were computed in vain."""
-    chance = random.Random(0)
-    for _ in range(n_kills):
+    """Kill a worker, the driver or all of them at random moments of the work, and end the run.
+
+    Returns the run that ended it, and for each kill how many parts were there before and after.
+    """
+    chance, killed = random.Random(0), 0
+    while killed < n_kills:
+        before = len(list(out.glob("part-*.parquet")))
         process = multiprocessing.get_context("spawn").Process(
             target=driver, args=(model, source, out)
         )
         process.start()
-        while process.exitcode is None and os.getpgid(process.pid) != process.pid:
-            time.sleep(0.1)
-        process.join(chance.uniform(12, 25))
+        while process.exitcode is None and len(list(out.glob("part-*.parquet"))) == before:
+            time.sleep(0.02)
+        process.join(chance.uniform(0, 1.5))
         if process.exitcode is not None:
             assert process.exitcode == 0, "the driver failed by itself"
+            print(f"all was done after {killed} kills", flush=True)
             break
-        os.killpg(process.pid, signal.SIGKILL)
+        victim = ("worker", "driver", "all")[killed % 3]
+        if victim == "worker":
+            os.kill(chance.choice(workers_of(process)), signal.SIGKILL)
+            process.join(60)
+            ended = f"exit code {process.exitcode}"
+        elif victim == "driver":
+            os.kill(process.pid, signal.SIGKILL)
+            process.join()
+            time.sleep(chance.uniform(0, 3))  # its workers may live on, and write
+            ended = "killed"
+        else:
+            ended = "killed"
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.join()
-        print(f"killed with {len(list(out.glob('part-*.parquet')))} parts", flush=True)
-    return batch_inference(model, source, out, method="predict_proba", shard_rows=100)
+        killed += 1
+        parts = len(list(out.glob("part-*.parquet")))
+        print(f"{killed}: {victim} ({ended}), {before} parts became {parts}", flush=True)
+    return killed, batch_inference(
+        model, source, out, method="predict_proba", shard_rows=ROWS_WHEN_KILLED
+    )
+
+
+def search_under(name, n_workers, backing):
+    """Compare the scores of a search of 20 settings and 5 folds under an engine with those of one process."""
+    digits = load_digit_images()
+    search = GridSearchCV(
+        make_pipeline(
+            DeepFeatureTransformer("tiny", cache=str(backing)), LogisticRegression(max_iter=300)
+        ),
+        {"logisticregression__C": np.geomspace(1e-3, 1e2, 20)},
+        cv=5,
+    )
+    X, y = digits.X[:300], digits.y[:300]
+    wanted = clone(search).fit(X, y).cv_results_
+    with engine(name, n_workers):
+        found = clone(search).fit(X, y).cv_results_
+    scores = [key for key in wanted if "test_score" in key]
+    return all(np.array_equal(wanted[key], found[key]) for key in scores)
 
 
 def main():
@@ -151,6 +205,7 @@ def main():
     parser.add_argument("--engines", nargs="*", default=["local"])
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--kills", type=int, default=0)
+    parser.add_argument("--searches", nargs="*", default=[])
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as scratch:
@@ -193,9 +248,22 @@ def main():
             flush=True,
         )
         if options.kills:
-            run = kill_and_go_on(model, source, folder / "killed", options.kills)
+            log = folder / "blocks"
+            counted = folder / "counted.joblib"
+            pipeline.steps.insert(1, ("counted", Counted(str(log))))
+            joblib.dump(pipeline, counted)
+            killed, run = kill_and_go_on(counted, source, folder / "killed", options.kills)
             same = np.array_equal(results(run), wanted, equal_nan=True)
-            print(f"after kills: {run.n_rows_} rows, same bits: {same}", flush=True)
+            lines = log.read_text().split()
+            again = len(lines) - len(run.parts) - len(set(lines))  # one for each start: an example
+            print(
+                f"after {killed} kills: {run.n_rows_} rows, same bits: {same}; {len(run.parts)} parts, and "
+                f"{again} were computed again",
+                flush=True,
+            )
+        for name in options.searches:
+            same = search_under(name, options.workers, folder / "store")
+            print(f"search of 20 x 5 under {name}: same scores: {same}", flush=True)
 
 
 if __name__ == "__main__":

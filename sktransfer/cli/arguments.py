@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CANDIDATES",
+    "add_columns",
     "add_manner",
     "add_masks",
     "add_network",
@@ -57,6 +58,11 @@ def add_source(parser: argparse.ArgumentParser, *, optional: bool, labelled: boo
         )  # fmt: skip
     else:
         parser.add_argument("source", type=Path, metavar="FOLDER|CSV", help=layout)
+    add_columns(parser)
+
+
+def add_columns(parser: argparse.ArgumentParser) -> None:
+    """Add which columns of tables hold what."""
     parser.add_argument("--path-column", metavar="NAME",
         help="column of CSV files that holds the paths, if it has another name")  # fmt: skip
     parser.add_argument("--label-column", metavar="NAME",

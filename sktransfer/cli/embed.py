@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sktransfer.cli.arguments import add_manner, add_network, add_source, split_layers, split_words
+from sktransfer.cli import model_files
+from sktransfer.cli.arguments import (
+    add_columns,
+    add_manner,
+    add_network,
+    split_layers,
+    split_words,
+)
 from sktransfer.cli.kept_features import folder_beside, remove_folder
 from sktransfer.cli.output import (
     as_json,
@@ -19,6 +26,7 @@ from sktransfer.cli.output import (
     say,
     whole_file,
 )
+from sktransfer.cli.parts import add_jobs, write_parts
 from sktransfer.cli.sources import (
     columns_of,
     load_images,
@@ -40,6 +48,7 @@ HELP = "write the features of images to a file"
 EXAMPLES = (
     "embed photos --out features.parquet",
     "embed photos --backbone resnet50 --layers=-2,-1 --pooling avg --out features.npz",
+    "embed model.joblib s3://bucket/shards-*.tar --out features --jobs 8",
 )
 
 _KINDS = (".parquet", ".npz", ".csv")
@@ -47,12 +56,19 @@ _KINDS = (".parquet", ".npz", ".csv")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    add_source(parser, optional=False, labelled=False)
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE",
+        "source", nargs="+", metavar="FOLDER|CSV",
+        help="a folder of images, or of sub-folders of images, or a CSV file with a column path. After a "
+        "saved model that transforms images, such as model.joblib or model.skops, also tar or Parquet "
+        f"files of images, or URLs; unless it ends in .skops, {model_files.TRUST}",
+    )  # fmt: skip
+    add_columns(parser)
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE|FOLDER",
         help="ends in .parquet or .csv, for a table with the columns path, label (of a table, or the "
         "sub-folder, where all images lie in sub-folders), and one for each feature; or in .npz, for the "
-        "arrays paths, labels, names and features",
+        "arrays paths, labels, names and features. "
+        "Of a saved model a folder of Parquet files, part by part",
     )  # fmt: skip
     parser.add_argument(
         "--layers", type=split_layers, metavar="A,B",
@@ -75,17 +91,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what an unreadable image does: end the command, or give a row of NaN "
         "(default: %(default)s)",
     )  # fmt: skip
+    add_jobs(parser, "a saved model")
     add_network(parser)
     add_manner(parser)
 
 
 def run(options: argparse.Namespace) -> None:
-    """Compute the features that the store does not have, and write the file."""
+    """Compute the features that the store does not have, and write the file; or a saved model's parts."""
+    first = Path(options.source[0])
+    if model_files.is_model(first):
+        _run_saved(first, options)
+        return
+    if len(options.source) > 1 or options.jobs is not None:
+        raise ValueError(
+            f"{options.source[0]!r} is no saved model. Several sources, and --jobs, need one first, such as "
+            "model.joblib; without a model give one folder or table."
+        )
     _check_kind(options.out)
     check_writable("--out", options.out)
-    images = load_images(options.source, columns_of(options))
-    images = with_labels_of_folders(images, options.source)
-    check_apart("--out", options.out, [options.source, *images.X])
+    images = load_images(first, columns_of(options))
+    images = with_labels_of_folders(images, first)
+    check_apart("--out", options.out, [first, *images.X])
     from sktransfer import DeepFeatureTransformer
     from sktransfer.backbones import choose_backbone
 
@@ -121,6 +147,37 @@ def run(options: argparse.Namespace) -> None:
         say(f"sktransfer: {note}")
     failed = [images.names[row] for row in transformer.failed_]
     _report(options, features, failed)
+
+
+def _run_saved(model: Path, options: argparse.Namespace) -> None:
+    """Write the features that a saved model makes of images, part by part."""
+    if len(options.source) == 1:
+        raise ValueError(f"{str(model)!r} is a model. Name the images after it.")
+    if options.out.suffix in _KINDS:
+        raise ValueError(
+            f"--out {str(options.out)!r}: the features of a saved model are parts in a folder. Give its name."
+        )
+    if not options.quiet:
+        say(f"sktransfer: loading {model}; {model_files.describe(model)}")
+    loaded = model_files.load(model, "fit")
+    features = _without_last_step(loaded)
+    as_given = features is loaded
+    write_parts(
+        model if as_given else features,
+        options.source[1:],
+        "transform",
+        options,
+        as_object=options.json,
+    )
+
+
+def _without_last_step(model: Any) -> Any:
+    """Return what makes the features: a pipeline that ends with a classifier, without that."""
+    from sklearn.pipeline import Pipeline
+
+    found = getattr(model, "best_estimator_", model)
+    ends_otherwise = isinstance(found, Pipeline) and not hasattr(found, "transform")
+    return found[:-1] if ends_otherwise else model
 
 
 def _check_kind(out: Path) -> None:

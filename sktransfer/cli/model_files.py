@@ -9,7 +9,7 @@ from sktransfer.cli.output import whole_file
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["KINDS", "TRUST", "describe", "load", "save"]
+__all__ = ["KINDS", "TRUST", "describe", "is_model", "load", "save"]
 
 KINDS = "a name that ends in .skops makes a file that executes nothing, for passing on; any other a pickle"
 """What commands that write a model say of its name."""
@@ -37,6 +37,18 @@ def save(model: object, file: Path) -> None:
 def describe(file: Path) -> str:
     """Say what loading a file does."""
     return "a file of skops, which executes nothing" if _is_skops(file) else TRUST
+
+
+def is_model(file: Path) -> bool:
+    """Tell whether the name of a file is that of a model, as train, compare and joblib write them.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> is_model(Path("model.joblib")), is_model(Path("photos"))
+    (True, False)
+    """
+    return file.suffix in (".skops", ".joblib", ".pkl", ".pickle")
 
 
 def load(file: Path, method: str = "predict") -> Any:

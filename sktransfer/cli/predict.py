@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sktransfer.cli import model_files
 from sktransfer.cli.arguments import add_manner
 from sktransfer.cli.output import as_json, print_result, say, say_error
+from sktransfer.cli.parts import add_jobs, write_parts
 from sktransfer.exceptions import ImageDecodeError, ImageError
 from sktransfer.folders import list_images
 from sktransfer.inference.methods import METHODS
@@ -54,10 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "palette; of any other model Parquet files, part by part, so that the same command goes on "
         "after an interruption",
     )  # fmt: skip
-    parser.add_argument(
-        "--jobs", type=int, metavar="N",
-        help="processes for --out; -1 is one for each core (default: 1)",
-    )  # fmt: skip
+    add_jobs(parser, "--out")
     parser.add_argument(
         "--method", choices=METHODS, default="predict",
         help="of the model, for --out (default: %(default)s)",
@@ -75,7 +73,8 @@ def run(options: argparse.Namespace) -> None:
         )
     model = model_files.load(options.model, options.method)
     if options.out is not None and not _labels_pixels(model):
-        _write_parts(options)
+        as_object = options.json or options.format == "json"
+        write_parts(options.model, options.files, options.method, options, as_object=as_object)
         return
     files = [file for given in options.files for file in _listed(Path(given))]
     rows = _masks(model, files, options.out) or _predict(
@@ -102,31 +101,6 @@ def _labels_pixels(model: object) -> bool:
     from sktransfer.segmentation.estimator import MaskEstimator
 
     return isinstance(model, MaskEstimator)
-
-
-def _write_parts(options: argparse.Namespace) -> None:
-    """Run the model on all images, and write the results part by part."""
-    from sktransfer import batch_inference
-
-    source = options.files[0] if len(options.files) == 1 else options.files
-    run = batch_inference(
-        options.model,
-        source,
-        options.out,
-        method=options.method,
-        n_jobs=options.jobs,
-        on_error=options.on_error,
-        verbose=0 if options.quiet else 1,
-    )
-    if options.json or options.format == "json":
-        result = {"folder": options.out, "images": run.n_rows_, "failed": len(run.failed_)}
-        print_result(as_json(result))
-        return
-    print_result(f"Results of {run.n_rows_} images are in {len(run.parts)} parts in {options.out}.")
-    if run.failed_:
-        print_result(f"{len(run.failed_)} cannot be read; their column 'error' says why.")
-    if not options.quiet:
-        say(f"sktransfer: {run.estimate(1_000_000)}, at this pace")
 
 
 def _listed(given: Path) -> list[tuple[str, Path]]:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 import joblib
 import torch
 from joblib import Parallel, delayed, effective_n_jobs
-from joblib.parallel import get_active_backend
+from joblib.parallel import BACKENDS, get_active_backend
 from tqdm.auto import tqdm
 
 from sktransfer.features.device import n_usable_cores
+from sktransfer.inference.devices import device_of_worker, n_local_workers
 from sktransfer.inference.methods import METHODS
 from sktransfer.inference.model import AT_ONCE, check_method, digest_of_file, load_served
 from sktransfer.inference.parts import name_of_part, write_part
@@ -75,7 +76,8 @@ def batch_inference(
         Method of the model.
     n_jobs : int or None, default=None
         Number of workers, as everywhere in joblib: None is 1, or what ``parallel_config`` says; -1 is one
-        for each core. Each has its share of the cores.
+        for each core, or for each GPU of a machine that has some. Each has its share of the cores, and
+        of the GPUs if the model was fitted with ``device="auto"`` or "cuda".
     shard_rows : int, default=10_000
         Largest number of images in a part. A worker holds 512 of them in memory.
     on_error : {"nan", "raise"}, default="nan"
@@ -121,11 +123,11 @@ def batch_inference(
     missing = [
         (shard, part) for shard, part in zip(found.shards, parts, strict=True) if not part.exists()
     ]
-    n_workers = max(1, min(effective_n_jobs(n_jobs), len(missing) or 1))
-    threads = max(1, n_usable_cores() // n_workers) if n_workers > 1 else torch.get_num_threads()
+    n_workers = max(1, min(_n_workers(n_jobs), len(missing) or 1))
+    threads = max(1, n_usable_cores() // n_workers) if _is_local() else None
     manner = _Manner(str(file), digest, method, on_error, threads, n_workers, os.getpid())
     work = [delayed(_compute)(manner, shard, str(part)) for shard, part in missing]
-    _run_all(work, n_jobs, verbose)
+    _run_all(work, n_workers, verbose)
     return InferenceRun(folder, parts, len(missing), time.perf_counter() - began)
 
 
@@ -137,16 +139,20 @@ class _Manner:
     digest: str
     method: str
     on_error: str
-    threads: int
+    threads: int | None
+    """For a worker on this machine; engines that run elsewhere give theirs what they have."""
     workers: int
     driver: int
 
 
 def _compute(manner: _Manner, shard: Shard, part: str) -> None:
     """Compute one part, in whichever process this is."""
+    device = "auto"
     if os.getpid() != manner.driver:
-        torch.set_num_threads(manner.threads)
-    served = load_served(manner.model, manner.digest, manner.method)
+        if manner.threads is not None:
+            torch.set_num_threads(manner.threads)
+        device = device_of_worker()
+    served = load_served(manner.model, manner.digest, manner.method, device)
     write_part(
         Path(part),
         shard,
@@ -158,14 +164,28 @@ def _compute(manner: _Manner, shard: Shard, part: str) -> None:
     )
 
 
-def _run_all(work: list[Any], n_jobs: int | None, verbose: int) -> None:
+def _is_local() -> bool:
+    """Tell whether joblib's own backends do the work; those of engines derive from them."""
+    backend, _ = get_active_backend()
+    return type(backend) in [BACKENDS[name] for name in ("loky", "multiprocessing", "threading")]
+
+
+def _n_workers(n_jobs: int | None) -> int:
+    """Count the workers that the engine gives; "all" of this machine is one for each of its GPUs."""
+    _, configured = get_active_backend()
+    n_workers = int(effective_n_jobs(n_jobs))
+    asked = configured if n_jobs is None else n_jobs
+    return n_local_workers(asked, n_workers) if _is_local() else n_workers
+
+
+def _run_all(work: list[Any], n_workers: int, verbose: int) -> None:
     """Do all work, with a progress bar where the engine hands on results one by one."""
     if not work:
         return
     backend, _ = get_active_backend()
     tells = getattr(backend, "supports_return_generator", False)
     parallel = Parallel(
-        n_jobs=n_jobs, batch_size=1, return_as="generator_unordered" if tells else "list"
+        n_jobs=n_workers, batch_size=1, return_as="generator_unordered" if tells else "list"
     )
     for _ in tqdm(parallel(work), total=len(work), unit="part", disable=not verbose):
         pass

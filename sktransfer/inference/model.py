@@ -81,6 +81,8 @@ class ServedModel:
         Fitted; becomes this object's own, and its stores are switched off.
     method : str
         One of `METHODS`.
+    device : str, default="auto"
+        Where it runs, if its `device` is "auto" or "cuda", which leave open which GPU.
 
     Attributes
     ----------
@@ -95,7 +97,7 @@ class ServedModel:
         If the model does not have the method, or gives no row of a table for an image.
     """
 
-    def __init__(self, model: Any, method: str) -> None:
+    def __init__(self, model: Any, method: str, device: str = "auto") -> None:
         check_method(model, method)
         model = getattr(model, "best_estimator_", model)
         self.model, self.method = model, method
@@ -110,6 +112,8 @@ class ServedModel:
                 estimator.on_error = "nan" if self._finds_failed else "raise"
             if hasattr(estimator, "verbose"):
                 estimator.verbose = 0
+            if device != "auto" and getattr(estimator, "device", None) in ("auto", "cuda"):
+                estimator.device = device
         example, _ = self._call(_EXAMPLE)
         assert example is not None
         if example.ndim > 2:
@@ -214,7 +218,7 @@ def digest_of_file(file: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def load_served(file: str, digest: str, method: str) -> ServedModel:
+def load_served(file: str, digest: str, method: str, device: str = "auto") -> ServedModel:
     """Load a model file, or return it if this process loaded it before.
 
     Raises
@@ -231,7 +235,7 @@ def load_served(file: str, digest: str, method: str) -> ServedModel:
                     "back, or write to another folder."
                 )
             _LOADED.clear()
-            _LOADED[key] = ServedModel(_load(Path(file)), method)
+            _LOADED[key] = ServedModel(_load(Path(file)), method, device)
         return _LOADED[key]
 
 

@@ -5,9 +5,14 @@ import subprocess
 import sys
 import time
 
+import joblib
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from sktransfer import DeepFeatureTransformer
 from sktransfer.cli import main
@@ -160,3 +165,33 @@ def test_an_embedding_that_is_killed_goes_on_where_it_was(digits, tmp_path):
     images = list(digits.X[:60])
     expected = DeepFeatureTransformer("tiny", cache=None).fit_transform(images)
     np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_saved_model_embeds_in_parts_without_its_classifier(folder, capsys):
+    pytest.importorskip("pyarrow")
+    paths = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png"))
+    labels = np.arange(16) % 2
+    model = make_pipeline(DeepFeatureTransformer("tiny"), StandardScaler(), LogisticRegression())
+    joblib.dump(model.fit(paths, labels), "m.joblib")
+    assert main(["embed", "m.joblib", "digits", "--out", "parts"]) == 0
+    captured = capsys.readouterr()
+    assert "Results of 16 images are in 1 parts in parts." in captured.out
+    assert "only use files that you trust" in captured.err
+    table = pd.read_parquet("parts").set_index("path").loc[paths]
+    features = table.drop(columns="error").to_numpy(np.float32)
+    np.testing.assert_allclose(features, model[:-1].transform(paths), rtol=1e-3, atol=1e-4)
+    assert table.columns[0] == "layer4_avg_0"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["m.joblib", "--out", "parts"], "is a model. Name the images after it"),
+        (["m.joblib", "digits", "--out", "f.csv"], "parts in a folder. Give its name"),
+        (["digits", "more", "--out", "f.csv"], "'digits' is no saved model. Several sources"),
+        (["digits", "--jobs", "2", "--out", "f.csv"], "'digits' is no saved model"),
+    ],
+)
+def test_what_belongs_to_saved_models_alone_is_said(folder, capsys, words, message):
+    assert main(["embed", *words]) == 1
+    assert message in capsys.readouterr().err

@@ -27,6 +27,7 @@ from sktransfer import (
 )
 from sktransfer.datasets import load_digit_masks
 from sktransfer.exceptions import ImageDecodeError, ImageError
+from sktransfer.inference.devices import device_of_worker
 from sktransfer.inference.model import ServedModel
 from sktransfer.inference.sources import Row
 
@@ -327,6 +328,38 @@ def test_batches_of_other_engines(folder, paths, expected):
     assert as_dict["prediction"].tolist() == CLASSES[expected.argmax(1)].tolist()
     with pytest.raises(ValueError, match="no column 'photo'"):
         BatchPredictor(folder / "model.joblib", column="photo")(table)
+
+
+def test_workers_claim_one_gpu_each_and_a_model_that_leaves_the_choice_open_takes_it(
+    folder, tmp_path
+):
+    claim = (
+        "import sys, time; from sktransfer.inference.devices import claim_number; "
+        "print(claim_number(sys.argv[1]), claim_number(sys.argv[1]), flush=True); sys.stdin.read()"
+    )
+    words = [sys.executable, "-c", claim, str(tmp_path)]
+    workers = [
+        subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    try:
+        claimed = [worker.stdout.readline().split() for worker in workers]
+        assert sorted(claimed) == [["0", "0"], ["1", "1"]]
+        workers[0].kill()
+        workers[0].wait()  # its number is free again, though it said nothing
+        workers.append(
+            subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        )
+        assert workers[2].stdout.readline().split() == claimed[0]
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.communicate()
+    assert device_of_worker(n_devices=0) == device_of_worker(n_devices=1) == "auto"
+    model = joblib.load(folder / "model.joblib")
+    assert ServedModel(model, "predict", "cpu").model[0].device == "cpu"
+    chosen = joblib.load(folder / "model.joblib").set_params(deepfeaturetransformer__device="cpu")
+    assert ServedModel(chosen, "predict", "meta").model[0].device == "cpu"
 
 
 DRIVER = """

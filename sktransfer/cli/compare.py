@@ -177,14 +177,15 @@ def _tell(
     options: argparse.Namespace,
 ) -> None:
     """Save the winner, and print and write what was found."""
-    predictions = _save_and_predict(comparison, images, options.out)
+    size = model_files.save(comparison.best_estimator_, options.out)
+    predictions = _predict_some(images, options.out)
     if options.mistakes is not None:
         _write_mistakes(comparison, images if target.y is None else None, options.mistakes)
     scored = None if test is None else score_images(comparison.best_estimator_, test)
     if options.json:
         print_result(json_of_comparison(comparison, predictions, scored, options))
     else:
-        print_result(_as_text(comparison, images, options))
+        print_result(_as_text(comparison, images, size, options))
         if scored is not None and test is not None:
             print_result(f"\n{text_of_score(scored, test)}")
     if options.report is not None:  # after the table, which an error of the page must not lose
@@ -337,12 +338,9 @@ def scored_on(options: argparse.Namespace) -> str:
     return f", on the images in {options.target}" if options.score_target else ""
 
 
-def _save_and_predict(
-    comparison: StrategyComparison, images: Images, out: Path
-) -> list[dict[str, object]]:
-    """Save the winner, and let what is loaded from the file predict a few images."""
+def _predict_some(images: Images, out: Path) -> list[dict[str, object]]:
+    """Let what is loaded from the file of the winner predict a few images."""
     assert images.y is not None
-    model_files.save(comparison.best_estimator_, out)
     rows = np.linspace(0, len(images.X) - 1, num=min(_N_SHOWN, len(images.X)), dtype=int)
     predicted = model_files.load(out).predict(images.X[rows])
     return [
@@ -358,7 +356,9 @@ def _shown_label(label: object) -> object:
     return " ".join(map(str, np.unique(label).tolist()))
 
 
-def _as_text(comparison: StrategyComparison, images: Images, options: argparse.Namespace) -> str:
+def _as_text(
+    comparison: StrategyComparison, images: Images, size: str, options: argparse.Namespace
+) -> str:
     network = "no network" if comparison.backbone_ == "auto" else f"network {comparison.backbone_}"
     head = f"{images.describe()}; {_budget(options)}; {network}"
     target = str(options.target) if options.score_target else ""
@@ -368,7 +368,7 @@ def _as_text(comparison: StrategyComparison, images: Images, options: argparse.N
             readable(head),
             "",
             *text_of_comparison(comparison, target=target, names=names),
-            f"Saved to {options.out}. Label other images with it:",
+            f"Saved to {options.out} ({size}). Label other images with it:",
             f"  sktransfer predict {options.out} IMAGES",
         ]
     )

@@ -23,10 +23,7 @@ _MOST_CHECKED = 20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument(
-        "model", type=Path, metavar="MODEL",
-        help=f"saved by train or compare; unless it ends in .skops, {model_files.TRUST}",
-    )  # fmt: skip
+    model_files.add_arguments(parser)
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FILE.onnx",
         help="where the file goes, replacing what is there",
@@ -49,7 +46,7 @@ def run(options: argparse.Namespace) -> None:
     check_apart("--out", options.out, [options.model])
     if not options.quiet:
         say(f"sktransfer: loading {options.model}; {model_files.describe(options.model)}")
-    model = model_files.load(options.model)
+    model = model_files.load(options.model, weights=options.weights)
     from sktransfer.export import export_onnx
 
     check = None if options.check is None else list_images(options.check)[:_MOST_CHECKED]

@@ -30,10 +30,7 @@ EXAMPLES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument(
-        "model", type=Path, metavar="MODEL",
-        help=f"saved by train or compare; unless it ends in .skops, {model_files.TRUST}",
-    )  # fmt: skip
+    model_files.add_arguments(parser)
     parser.add_argument(
         "files", nargs="+", metavar="FILE",
         help="images, or folders of images; with --out also a table with the column path, tar or "
@@ -71,10 +68,11 @@ def run(options: argparse.Namespace) -> None:
         raise ValueError(
             "--jobs and --method are for results in files. Give a folder by --out FOLDER."
         )
-    model = model_files.load(options.model, options.method)
+    model = model_files.load(options.model, options.method, options.weights)
     if options.out is not None and not _labels_pixels(model):
+        served = options.model if options.weights is None else model
         as_object = options.json or options.format == "json"
-        write_parts(options.model, options.files, options.method, options, as_object=as_object)
+        write_parts(served, options.files, options.method, options, as_object=as_object)
         return
     files = [file for given in options.files for file in _listed(Path(given))]
     rows = _masks(model, files, options.out) or _predict(

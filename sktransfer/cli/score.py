@@ -58,10 +58,7 @@ class Scored(NamedTuple):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument(
-        "model", type=Path, metavar="MODEL",
-        help=f"saved by train or compare; unless it ends in .skops, {model_files.TRUST}",
-    )  # fmt: skip
+    model_files.add_arguments(parser)
     add_source(parser, optional=False)
     parser.add_argument(
         "--mistakes", type=Path, metavar="FILE.csv",
@@ -79,7 +76,7 @@ def run(options: argparse.Namespace) -> None:
         check_apart("--mistakes", options.mistakes, [options.source, options.model, *images.X])
     if not options.quiet:
         say(f"sktransfer: {images.describe()}; {model_files.describe(options.model)}")
-    model = model_files.load(options.model)
+    model = model_files.load(options.model, weights=options.weights)
     with naming_all_broken(images.X):
         scored = score_images(model, images)
     if options.mistakes is not None:

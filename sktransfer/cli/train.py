@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> None:
     target = target_of(options)
     check_apart("--out", options.out, sources_of(options, images, target))
     found = compare_images(images, target, options, [CANDIDATES[options.candidate]])
-    model_files.save(found.best_estimator_, options.out)
+    size = model_files.save(found.best_estimator_, options.out)
     row = found.results_.iloc[0]
     if options.json:
         result = {
@@ -73,6 +73,7 @@ def run(options: argparse.Namespace) -> None:
         return
     print_result(
         f"{found.best_candidate_} ({format_params(found.best_params_)}), fitted on "
-        f"{images.describe()}, is saved to {options.out}. Score over {options.cv} folds{scored_on(options)}: "
+        f"{images.describe()}, is saved to {options.out} ({size}). Score over {options.cv} "
+        f"folds{scored_on(options)}: "
         f"{row.score_mean:.4f}, spread {row.score_std:.4f}."
     )

@@ -15,6 +15,7 @@ from sklearn.pipeline import Pipeline
 from sktransfer.exceptions import ImageDecodeError
 from sktransfer.export.saved_objects import estimators_in
 from sktransfer.export.skops_files import load_model
+from sktransfer.export.travelling import find_weights
 from sktransfer.images.problems import problem_of
 from sktransfer.inference.methods import METHODS
 
@@ -241,10 +242,12 @@ def load_served(file: str, digest: str, method: str, device: str = "auto") -> Se
 
 def _load(file: Path) -> object:
     if file.suffix == ".skops":
-        return load_model(file)
-    import joblib
+        model = load_model(file)
+    else:
+        import joblib
 
-    model: object = joblib.load(file)
+        model = joblib.load(file)
+    find_weights(model, file.parent)
     return model
 
 

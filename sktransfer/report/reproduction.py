@@ -21,11 +21,12 @@ _WIDTH = 88
 
 
 class _Writer:
-    """Collects what has to be imported, and what cannot be written down."""
+    """Collects what has to be imported, what cannot be written down, and which files lie somewhere."""
 
     def __init__(self) -> None:
         self.imports: dict[str, set[str]] = {}
         self.missing: dict[str, str] = {}
+        self.files: dict[str, str] = {}
 
     def write(self, value: object, name: str, indent: int) -> str:
         """Write a value of the parameter `name`."""
@@ -35,11 +36,13 @@ class _Writer:
             return self._estimator(value, indent)
         if isinstance(value, np.generic):
             value = value.item()
+        if isinstance(value, os.PathLike):
+            value = os.fspath(value)
+        if isinstance(value, str) and os.path.isabs(value):  # noqa: PTH117 - the text is a name, too
+            value = self.files[name] = os.path.basename(value)  # noqa: PTH119
         if value is None or isinstance(value, bool | int | float | str | bytes):
             endless = isinstance(value, float) and not math.isfinite(value)
             return f'float("{value!r}")' if endless else repr(value)
-        if isinstance(value, os.PathLike):
-            return repr(os.fspath(value))
         if isinstance(value, list | tuple):
             entries = [self.write(entry, name, indent) for entry in value]
             comma = "," if isinstance(value, tuple) and len(entries) == 1 else ""
@@ -94,7 +97,8 @@ def code_of(estimator: object) -> str:
     ----------
     estimator : estimator
         Fitted or not. Parameters that have their defaults are left out; what has no spelling in
-        Python, such as a network of the user's own, is named, with a comment that says so.
+        Python, such as a network of the user's own, is named, with a comment that says so. Of absolute
+        paths the last part is written: folders of this machine are nobody else's.
 
     Examples
     --------
@@ -124,6 +128,7 @@ def code_of(estimator: object) -> str:
             f"# X: all images, as paths, arrays or PIL images; y: labels, {without!r} for images without"
         ]
     comments += [f"# {name}: your own {kind}" for name, kind in writer.missing.items()]
+    comments += [f"# {name}: the path of {file} with you" for name, file in writer.files.items()]
     lines = [*comments, f"model = {model}", f"model.fit({data})", "print(model.predict(X[:5]))"]
     return "\n".join([*imports, "", *lines] if imports else lines)
 

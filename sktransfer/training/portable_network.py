@@ -147,6 +147,10 @@ class TrainedNetwork:
             ).numpy()
         return scores
 
+    def name_weights(self, name: str) -> None:
+        """Call the weights that the training began with otherwise."""
+        self._weights = name
+
     def save_weights(self, path: Path) -> None:
         """Write the backbone's weights, without any classifier, as a .safetensors file."""
         state = self.network.backbone.state_dict()

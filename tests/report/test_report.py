@@ -1,5 +1,6 @@
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -410,6 +411,13 @@ def test_code_imports_what_a_parameter_refers_to_and_names_what_it_cannot_write(
     assert "from numpy import argsort" in code
     assert "# backbone: your own Linear" in code
     assert "DeepFeatureTransformer(backbone=backbone, layers=argsort)" in code
+
+
+def test_code_names_files_without_the_folders_of_this_machine():
+    code = code_of(DeepFeatureTransformer("tiny", weights=Path("/home/ada/mine.safetensors")))
+    assert "weights='mine.safetensors')" in code
+    assert "# weights: the path of mine.safetensors with you" in code
+    assert "ada" not in code
 
 
 # What a reader sees, computed by the browser itself.

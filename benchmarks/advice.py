@@ -118,7 +118,7 @@ def study(
     shared = task.network | {"cache": str(options.cache), "random_state": number}
     compared = compare_strategies(
         draw.X, draw.y, candidates=names_of(task, per_class, options.tuned),
-        max_epochs=options.max_epochs, n_jobs=1, **shared,
+        layers=options.layers, max_epochs=options.max_epochs, n_jobs=1, **shared,
     )  # fmt: skip
     candidates = compared.results_[compared.results_["strategy"] != "largest class"]
     rows = candidates.to_dict("records")
@@ -286,7 +286,10 @@ def main() -> None:
     parser.add_argument("--per-class", type=int, nargs="+", default=[10, 30, 100])
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--test", type=int, default=2000)
-    parser.add_argument("--tuned", type=int, default=30)
+    parser.add_argument("--tuned", type=int, default=10)
+    parser.add_argument(
+        "--layers", type=int, nargs="+", help="searched; default: as users get them"
+    )
     parser.add_argument("--max-epochs", type=int, default=7)
     parser.add_argument("--minutes", type=float, default=60, help="no draw begins after these")
     options = parser.parse_args()

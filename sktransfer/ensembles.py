@@ -20,6 +20,8 @@ from sktransfer.ranking.transferability import linear_probe
 if TYPE_CHECKING:
     import torch
 
+    from sktransfer.features.device import Precision
+    from sktransfer.features.pooling import PoolingName
     from sktransfer.images import ImageShape
 
 __all__ = ["layer_ensemble"]
@@ -32,12 +34,12 @@ def layer_ensemble(
     *,
     combine: str = "vote",
     weights: str = "default",
-    pooling: str | Sequence[str] = "avg",
+    pooling: PoolingName | Sequence[PoolingName] = "avg",
     cv: int | Any = 5,
     image_shape: ImageShape = None,
     image_size: int | None = None,
     device: str | torch.device = "auto",
-    precision: str = "auto",
+    precision: Precision = "auto",
     batch_size: int = 32,
     num_workers: int | str = "auto",
     cache: str | None = "memory",

@@ -13,6 +13,7 @@ from sktransfer.training.parameters import TrainingParameters
 if TYPE_CHECKING:
     from sktransfer.backbones.spec import BackboneLike
     from sktransfer.parameters import Constraint
+    from sktransfer.training.freezing import Strategy
 
 __all__ = ["AdaptationParameters"]
 
@@ -137,7 +138,9 @@ class AdaptationParameters(TrainingParameters):
     backbone: BackboneLike = field(default="resnet50", kw_only=False)
     lambda_max: float = checked(1.0, number(0, math.inf, "how strongly to adapt", closed=True))
     lambda_gamma: float = checked(10.0, number(0, 1e9, "how early lambda rises", closed=True))
-    strategy: str = checked("auto", choice("auto", *STRATEGIES))
+    strategy: Literal["auto"] | Strategy = checked(  # type: ignore[assignment] # one word more
+        "auto", choice("auto", *STRATEGIES)
+    )
     bottleneck: int | None = checked(256, optional(integer(1, "features that both heads read")))
     entropy_weight: float | Literal["auto"] = checked(
         "auto", _or_auto(number(0, 1e9, "what certainty counts", closed=True))

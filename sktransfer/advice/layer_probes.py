@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from sklearn.base import clone
@@ -45,12 +45,12 @@ class Probes:
     pixels: NDArray[np.float64]
 
     @property
-    def choice(self) -> tuple[str, str]:
+    def choice(self) -> tuple[str, Literal["avg", "max"]]:
         """Layer and pooling: of those not distinguishable from the best, LogME's favourite."""
         return self._favourite(self.table[self.table["within_error"]])
 
     @property
-    def last_choice(self) -> tuple[str, str]:
+    def last_choice(self) -> tuple[str, Literal["avg", "max"]]:
         """The last layer, and the pooling of higher accuracy there; the average if they tie."""
         average, maximum = self.folds[-2:]
         better = (maximum - average).mean() > standard_error(maximum - average)
@@ -101,9 +101,10 @@ class Probes:
         return self.table.iloc[-len(_POOLINGS) :]
 
     @staticmethod
-    def _favourite(rows: pd.DataFrame) -> tuple[str, str]:
+    def _favourite(rows: pd.DataFrame) -> tuple[str, Literal["avg", "max"]]:
         place = int(rows["logme"].to_numpy().argmax())
-        return str(rows["layer"].iloc[place]), str(rows["pooling"].iloc[place])
+        is_max = str(rows["pooling"].iloc[place]) == "max"
+        return str(rows["layer"].iloc[place]), "max" if is_max else "avg"
 
 
 def probe_layers(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from sktransfer.advice.layer_probes import Probes
+    from sktransfer.training.freezing import Strategy
 
 __all__ = ["SIMILAR_GAIN", "Verdict", "reasons"]
 
@@ -28,9 +29,9 @@ class Verdict:
         So many of the last stages the images pay for, of so many.
     """
 
-    strategy: str
+    strategy: Strategy
     layer: str
-    pooling: str
+    pooling: Literal["avg", "max"]
     few: bool
     similar: bool
     paid: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from sklearn.model_selection import train_test_split
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import ArrayLike, NDArray
 
+    from sktransfer.features.device import Precision
     from sktransfer.images import ImageShape
+    from sktransfer.training.freezing import Strategy
 
 __all__ = ["Recommendation", "recommend_strategy"]
 
@@ -69,9 +71,9 @@ class Recommendation:
     Pooling: ...
     """
 
-    strategy: str
+    strategy: Strategy
     layers: tuple[str, ...]
-    pooling: str
+    pooling: Literal["avg", "max"]
     n_trainable: int
     size: str
     similarity: str
@@ -104,7 +106,7 @@ def recommend_strategy(
     image_shape: ImageShape = None,
     image_size: int | None = None,
     device: str | torch.device = "auto",
-    precision: str = "auto",
+    precision: Precision = "auto",
     batch_size: int = 32,
     num_workers: int | str = "auto",
     cache: str | None = "memory",
@@ -298,7 +300,7 @@ def _stages_paid_for(sizes: list[int], head: int, budget: int) -> int:
 
 def _strategy(
     few: bool, similar: bool, useless: bool, paid: int, sizes: list[int], n_images: int
-) -> str:
+) -> Strategy:
     if few:
         return "frozen"
     if not similar and useless and sum(sizes) <= _SCRATCH_PARAMETERS_PER_IMAGE * n_images:

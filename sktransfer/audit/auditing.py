@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import ArrayLike, NDArray
 
+    from sktransfer.features.device import Precision
     from sktransfer.images import ImageShape
 
 __all__ = ["audit_images"]
@@ -40,7 +41,7 @@ def audit_images(
     image_shape: ImageShape = None,
     image_size: int | None = None,
     device: str | torch.device = "auto",
-    precision: str = "auto",
+    precision: Precision = "auto",
     batch_size: int = 32,
     num_workers: int | str = "auto",
     cache: str | None = "memory",

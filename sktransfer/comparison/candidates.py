@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from sktransfer.features.pooling import PoolingName
     from sktransfer.images import ImageShape
 
 __all__ = ["Candidate", "check_candidates", "strategy_candidates", "strategy_of", "student_of"]
@@ -53,7 +54,7 @@ def strategy_candidates(
     *,
     weights: str | os.PathLike[str] = "default",
     layers: Sequence[Any] | None = None,
-    poolings: Sequence[str] = ("avg", "max"),
+    poolings: Sequence[PoolingName] = ("avg", "max"),
     pixel_size: int = 32,
     max_epochs: int = 20,
     image_shape: ImageShape = None,

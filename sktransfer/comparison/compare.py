@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
+    from sktransfer.features.pooling import PoolingName
     from sktransfer.images import ImageShape
 
 __all__ = ["compare_strategies"]
@@ -79,7 +80,7 @@ def compare_strategies(
     backbone: Any = "auto",
     weights: str | os.PathLike[str] = "default",
     layers: Sequence[Any] | None = None,
-    poolings: Sequence[str] = ("avg", "max"),
+    poolings: Sequence[PoolingName] = ("avg", "max"),
     pixel_size: int = 32,
     max_epochs: int = 20,
     image_shape: ImageShape = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast, get_args
 
 import torch
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PRECISIONS",
+    "Precision",
     "candidate_precisions",
     "n_usable_cores",
     "resolve_device",
@@ -26,7 +27,9 @@ __all__ = [
     "without_tf32",
 ]
 
-PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
+
+PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)
 
 
 def resolve_device(device: str | torch.device) -> torch.device:

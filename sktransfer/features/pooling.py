@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -23,10 +23,14 @@ __all__ = [
     "WHOLE_MAP",
     "WHOLE_STATE",
     "Pooling",
+    "PoolingName",
     "check_pooling",
     "pool_map",
     "pooled_width",
 ]
+
+PoolingName: TypeAlias = Literal["avg", "max", "avgmax", "gem", "flatten", "token", "tokenavg"]
+"""What users call the entries of `POOLINGS`."""
 
 WHOLE_MAP: Final = "flatten"
 """Name of the pooling that loses nothing: every cell, channel by channel."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
-from sktransfer.features.device import PRECISIONS, resolve_workers
+from sktransfer.features.device import PRECISIONS, Precision, resolve_workers
 from sktransfer.parameters import checked, choice, integer, optional
 
 if TYPE_CHECKING:
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from sktransfer.backbones.spec import BackboneLike
     from sktransfer.images import ImageShape
 
-__all__ = ["NetworkParameters", "RunParameters", "RunSettings"]
+__all__ = ["NetworkParameters", "OnError", "RunParameters", "RunSettings"]
+
+OnError: TypeAlias = Literal["raise", "warn", "nan"]
 
 
 @dataclass(frozen=True)
@@ -109,10 +111,10 @@ class RunParameters:
     image_shape: ImageShape = None
     image_size: int | None = checked(None, optional(integer(1, "the side of the input in pixels")))
     device: str | torch.device = "auto"
-    precision: str = checked("auto", choice(*PRECISIONS))
+    precision: Precision = checked("auto", choice(*PRECISIONS))
     num_workers: int | str = "auto"
     cache: str | os.PathLike[str] | None = "memory"
-    on_error: str = checked("raise", choice("raise", "warn", "nan"))
+    on_error: OnError = checked("raise", choice(*get_args(OnError)))
     random_state: object = None
     verbose: int = 0
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from sktransfer.features.engine import Engine
     from sktransfer.features.plan import LayerNames, Slot
+    from sktransfer.features.pooling import PoolingName
     from sktransfer.images.sequences import ImageSequence
 
 __all__ = ["DeepFeatureTransformer"]
@@ -127,7 +128,7 @@ class DeepFeatureTransformer(
     """
 
     layers: LayerNames = None
-    pooling: str | Sequence[str] = "avg"
+    pooling: PoolingName | Sequence[PoolingName] = "avg"
     store_weights: bool = False
 
     def fit(self, X: object, y: ArrayLike | None = None) -> DeepFeatureTransformer:  # noqa: ARG002 - API

@@ -8,7 +8,7 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import joblib
 import torch
@@ -47,7 +47,7 @@ def batch_inference(
     method: str = "predict",
     n_jobs: int | None = None,
     shard_rows: int = 10_000,
-    on_error: str = "nan",
+    on_error: Literal["nan", "raise"] = "nan",
     verbose: int = 0,
 ) -> InferenceRun:
     """Run a fitted model on all images of a source, and write the results to a folder.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
@@ -53,7 +53,7 @@ class BatchPredictor:
         method: str = "predict",
         *,
         column: str | None = None,
-        on_error: str = "nan",
+        on_error: Literal["nan", "raise"] = "nan",
     ) -> None:
         self.model, self.method = str(Path(model).absolute()), method
         self.column, self.on_error = column, on_error

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from sktransfer.backbones.spec import BackboneSpec
+    from sktransfer.features.device import Precision
+    from sktransfer.features.pooling import PoolingName
     from sktransfer.images import ImageShape
 
 __all__ = ["RANKING_METHODS", "rank_backbones"]
@@ -65,11 +67,11 @@ def rank_backbones(
     method: str = "logme",
     weights: str = "default",
     layers: object = None,
-    pooling: str | Sequence[str] = "avg",
+    pooling: PoolingName | Sequence[PoolingName] = "avg",
     image_shape: ImageShape = None,
     image_size: int | None = None,
     device: str | torch.device = "auto",
-    precision: str = "auto",
+    precision: Precision = "auto",
     batch_size: int = 32,
     num_workers: int | str = "auto",
     cache: str | None = "memory",

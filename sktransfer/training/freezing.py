@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
 from sktransfer.parameters import check_choice, check_integer
 from sktransfer.torch_internals import is_batchnorm
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "STRATEGIES",
+    "Strategy",
     "first_trained_stage",
     "freeze",
     "has_training_batchnorm",
@@ -25,7 +26,9 @@ __all__ = [
     "trained_parameters",
 ]
 
-STRATEGIES: Final = ("scratch", "full", "frozen", "partial")
+Strategy: TypeAlias = Literal["scratch", "full", "frozen", "partial"]
+
+STRATEGIES: Final[tuple[Strategy, ...]] = get_args(Strategy)
 
 
 def first_trained_stage(strategy: str, n_trainable: object, spec: BackboneSpec) -> int:

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from sktransfer.features.pooling import PoolingName
+    from sktransfer.training.freezing import Strategy
+    from sktransfer.training.schedule import Schedule
+    from sktransfer.training.settings import Optimizer
+
 __all__ = ["LoopParameters", "TrainingParameters"]
 
 MOST_HELD_OUT = 0.9
@@ -100,7 +105,7 @@ class LoopParameters(RunParameters, NetworkParameters):
         makes new views each epoch, and all stages run in each.
     """
 
-    strategy: str = checked("partial", choice(*STRATEGIES))
+    strategy: Strategy = checked("partial", choice(*STRATEGIES))
     n_trainable: int = checked(1, integer(1, "stages that train, counted from the last"))
     head: str | Callable[[int, int], nn.Module] = checked(
         "linear", lambda _, value: check_head(value)
@@ -109,7 +114,7 @@ class LoopParameters(RunParameters, NetworkParameters):
     max_epochs: int = checked(20, integer(1, "passes over the images"))
     lr: float = checked(1e-3, number(0, math.inf, "the rate of the head"))
     backbone_lr: float | None = checked(None, optional(number(0, math.inf, "the backbone's rate")))
-    optimizer: str | type[torch.optim.Optimizer] = "adamw"
+    optimizer: Optimizer | type[torch.optim.Optimizer] = "adamw"
     weight_decay: float = checked(1e-4, number(0, math.inf, "of the optimiser", closed=True))
     augmentation: object = "auto"
     freeze_batchnorm: bool = True
@@ -118,7 +123,7 @@ class LoopParameters(RunParameters, NetworkParameters):
     patience: int = checked(5, integer(1, "epochs without a better loss"))
     callbacks: Literal["disable"] | Iterable[object] | None = None
     net_params: Mapping[str, Any] | None = None
-    schedule: str = checked("cosine", choice(*SCHEDULES))
+    schedule: Schedule = checked("cosine", choice(*SCHEDULES))
     layer_decay: float | None = checked(
         None, optional(number(0, 1, "the factor from stage to stage"))
     )
@@ -140,4 +145,4 @@ class TrainingParameters(LoopParameters):
         Pooling of the last map to a vector.
     """
 
-    pooling: str = checked("avg", _one_pooling)
+    pooling: PoolingName = checked("avg", _one_pooling)

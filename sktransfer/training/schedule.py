@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Final, Literal, TypeAlias, get_args
 
-__all__ = ["SCHEDULES", "rate_factor"]
+__all__ = ["SCHEDULES", "Schedule", "rate_factor"]
 
-SCHEDULES: Final = ("cosine", "constant")
+Schedule: TypeAlias = Literal["cosine", "constant"]
+
+SCHEDULES: Final[tuple[Schedule, ...]] = get_args(Schedule)
 
 _RAMP = 0.05  # part of all steps in which rates rise from zero
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 import torch
 
@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from sktransfer.images import ImageShape
     from sktransfer.training.parameters import LoopParameters
 
-__all__ = ["OPTIMIZERS", "NetworkSettings", "TrainingSettings", "training_settings"]
+__all__ = ["OPTIMIZERS", "NetworkSettings", "Optimizer", "TrainingSettings", "training_settings"]
 
-OPTIMIZERS: Final = ("adamw", "adam", "sgd")
+Optimizer: TypeAlias = Literal["adamw", "adam", "sgd"]
+
+OPTIMIZERS: Final[tuple[Optimizer, ...]] = get_args(Optimizer)
 """The optimisers that have a name."""
 
 _BACKBONE_SHARE: Final = (

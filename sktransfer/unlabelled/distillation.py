@@ -141,7 +141,9 @@ class DistilledFeatureTransformer(TunedFeatures):
     backbone: BackboneLike = field(default="tiny", kw_only=False)
     teacher: BackboneLike | DeepFeatureTransformer = "resnet50"
     teacher_weights: str | os.PathLike[str] = "default"
-    strategy: str = checked("partial", choice("partial", "full", "scratch"))
+    strategy: Literal["partial", "full", "scratch"] = checked(
+        "partial", choice("partial", "full", "scratch")
+    )
     mix: float = checked(1.0, number(0, 1, "the weight of what was learned", closed=True))
     max_epochs: int | Literal["auto"] = checked("auto", _check_max_epochs)  # type: ignore[assignment]
     backbone_lr: float | None = 1e-3

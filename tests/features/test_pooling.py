@@ -1,3 +1,5 @@
+from typing import get_args
+
 import hypothesis.strategies as st
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sktransfer import DeepFeatureTransformer
 from sktransfer.exceptions import UnknownPoolingError
 from sktransfer.features.maps import layer_maps
-from sktransfer.features.pooling import POOLINGS, Pooling, pool_map, pooled_width
+from sktransfer.features.pooling import POOLINGS, Pooling, PoolingName, pool_map, pooled_width
 from sktransfer.saliency import saliency_maps
 
 HOWS = ["avg", "max", "avgmax", "gem", "flatten"]
@@ -137,6 +139,7 @@ def test_a_new_pooling_is_no_sum_over_cells_unless_it_says_so(std, digits8):
 
 def test_the_documentation_lists_every_pooling():
     assert all(f'"{name}"' in pool_map.__doc__ for name in POOLINGS)
+    assert get_args(PoolingName) == tuple(POOLINGS), "what editors complete"
 
 
 def test_maps_for_others_are_those_that_are_pooled(digits8):

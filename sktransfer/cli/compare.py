@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from contextlib import nullcontext
-from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -165,8 +164,6 @@ def _check_outputs(outputs: Mapping[str, Path]) -> None:
         check_apart(other, same, [file])
         if file.absolute() == same.absolute():
             raise ValueError(f"{other} and {one} are the same file. Give each a name of its own.")
-    if "--report" in outputs:
-        _check_matplotlib()
 
 
 def _tell(
@@ -238,14 +235,6 @@ def sources_of(options: argparse.Namespace, images: Images, target: Target) -> l
 def _budget(options: argparse.Namespace) -> str:
     limit = f", at most {options.minutes:g} minutes (--minutes)" if options.minutes else ""
     return f"{options.cv} folds, at most {options.max_epochs} epochs of fine-tuning{limit}"
-
-
-def _check_matplotlib() -> None:
-    if find_spec("matplotlib") is None:
-        raise ImportError(
-            "--report needs the package matplotlib. Install it with: pip install matplotlib; or "
-            "leave --report out."
-        )
 
 
 def _write_report(

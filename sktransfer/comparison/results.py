@@ -258,8 +258,6 @@ class StrategyComparison:
 
         Raises
         ------
-        ImportError
-            If matplotlib is not installed.
         ValueError
             If `X` is given without `y`, or they have different lengths; or as
             :func:`~sktransfer.compare_strategies` does, about the target.

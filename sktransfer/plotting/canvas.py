@@ -42,26 +42,10 @@ MARKERS: Final = "osD^vP*X<>"
 _LONGEST_TEXT = 48  # characters; names of classes and candidates beyond that leave no room to draw
 
 
-def import_matplotlib(needed_by: str) -> Any:
-    """Import `matplotlib.pyplot`, or say how to get it.
+def import_matplotlib() -> Any:
+    """Import `matplotlib.pyplot` when something is drawn, not before: it takes a second."""
+    import matplotlib.pyplot as plt
 
-    Parameters
-    ----------
-    needed_by : str
-        For the message.
-
-    Raises
-    ------
-    ImportError
-        If matplotlib is not installed.
-    """
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as exc:
-        raise ImportError(
-            f"{needed_by} draws with matplotlib, which is not installed. "
-            'Install it with: pip install "sktransfer[plot]".'
-        ) from exc
     return plt
 
 
@@ -84,21 +68,17 @@ def legend_text(text: object) -> str:
     return f" {shown}" if not shown or shown.startswith("_") else shown
 
 
-def axes_for(
-    ax: Axes | None, needed_by: str, *, width: float = 4.8, height: float = 3.4
-) -> tuple[Figure, Axes]:
+def axes_for(ax: Axes | None, *, width: float = 4.8, height: float = 3.4) -> tuple[Figure, Axes]:
     """Return the axes to draw on, new ones if there are none, with a light frame.
 
     Parameters
     ----------
     ax : Axes or None
         The user's.
-    needed_by : str
-        For the message if matplotlib is missing.
     width, height : float
         Of a new figure, in inches. As wide as a phone, so that text stays legible there.
     """
-    plt = import_matplotlib(needed_by)
+    plt = import_matplotlib()
     if ax is None:
         _, ax = plt.subplots(figsize=(width, height), layout="constrained")
     assert ax is not None

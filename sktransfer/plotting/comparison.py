@@ -116,8 +116,6 @@ class StrategyComparisonDisplay(Display):
         ------
         ValueError
             If `results` lacks a column, or `kind` is unknown.
-        ImportError
-            If matplotlib is not installed.
         """
         check_choice("kind", kind, ("scores", "cost"))
         needed = (*_NEEDED, "fit_seconds") if kind == "cost" else _NEEDED
@@ -130,7 +128,7 @@ class StrategyComparisonDisplay(Display):
             )
         n_rows = len(self._scored())
         height = 1.0 + 0.55 * n_rows if kind == "scores" else 3.2 + 0.2 * n_rows
-        self.figure_, self.ax_ = axes_for(ax, type(self).__name__, height=height)
+        self.figure_, self.ax_ = axes_for(ax, height=height)
         if kind == "scores":
             self._plot_scores(self.ax_)
         else:

@@ -40,13 +40,8 @@ class Display:
         -------
         Display
             The display itself.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
         """
-        self.figure_, self.ax_ = axes_for(ax, type(self).__name__, height=self._height())
+        self.figure_, self.ax_ = axes_for(ax, height=self._height())
         self._draw(self.ax_)
         return self
 

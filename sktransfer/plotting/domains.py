@@ -102,11 +102,9 @@ class DomainsDisplay:
         ------
         ValueError
             If there are fewer than four rows of a domain.
-        ImportError
-            If matplotlib is not installed.
         """
         names = np.repeat(["source", "target"], [len(X_source), len(X_target)])
-        canvas = _two_axes(axes, cls.__name__)
+        canvas = _two_axes(axes)
         displays, distances = [], []
         for maker, ax in zip((before, estimator), canvas, strict=True):
             pair = [_features(maker, X) for X in (X_source, X_target)]
@@ -130,7 +128,7 @@ class DomainsDisplay:
         DomainsDisplay
             Itself.
         """
-        canvas = _two_axes(axes, type(self).__name__)
+        canvas = _two_axes(axes)
         for display, ax in zip((self.before, self.after), canvas, strict=True):
             display.plot(ax)
         return self._titled(canvas)
@@ -142,9 +140,9 @@ class DomainsDisplay:
         return self
 
 
-def _two_axes(axes: Sequence[Axes] | None, needed_by: str) -> NDArray[np.object_]:
+def _two_axes(axes: Sequence[Axes] | None) -> NDArray[np.object_]:
     if axes is None:
-        plt = import_matplotlib(needed_by)
+        plt = import_matplotlib()
         _, axes = plt.subplots(1, 2, figsize=(8.4, 4.2), layout="constrained")
     return np.asarray(axes, dtype=object)
 

@@ -107,13 +107,8 @@ class SaliencyDisplay:
         -------
         SaliencyDisplay
             Itself.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
         """
-        plt = import_matplotlib(type(self).__name__)
+        plt = import_matplotlib()
         n_columns = min(_COLUMNS, len(self.saliency))
         n_rows = 2 * -(-len(self.saliency) // n_columns)
         if ax is None:

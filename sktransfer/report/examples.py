@@ -168,7 +168,7 @@ def _confusion_plot(held: HeldOut) -> str:
     if len(classes) > _MANY_CLASSES:
         return ""
     true = held.y[held.rows]
-    plt = import_matplotlib("A report")
+    plt = import_matplotlib()
     side = max(3.4, min(6.0, 0.42 * len(classes) + 1.6))
 
     def draw() -> object:

@@ -76,7 +76,7 @@ def _tag(image: Image.Image, alt: str) -> str:
 
 
 def _as_svg(draw: Callable[[], Any], ink: str, frame: str) -> str:
-    plt = import_matplotlib("A report")
+    plt = import_matplotlib()
     settings = {
         "text.color": ink,
         "axes.labelcolor": ink,

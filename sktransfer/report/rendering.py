@@ -15,7 +15,6 @@ from sktransfer.adaptation.target_rows import check_target_labels, split_target
 from sktransfer.features.pipelines import split_pipeline
 from sktransfer.formatting import counted
 from sktransfer.labels import as_label_array
-from sktransfer.plotting.canvas import import_matplotlib
 from sktransfer.plotting.scoring import folds_of, name_of_score
 from sktransfer.readable import readable
 from sktransfer.report.answer import answer_section, recommendation_section
@@ -98,7 +97,6 @@ def render_report(
     >>> render_report(comparison, "report.html").read_text()[:15]
     '<!DOCTYPE html>'
     """
-    import_matplotlib("A report")
     check_writable("path", Path(path))
     results = comparison.results_
     finished = results[results["score_mean"].notna()]

@@ -190,12 +190,6 @@ def test_a_report_is_written_beside_the_table(folder, capsys):
     assert page.rstrip().endswith("</html>")
 
 
-def test_a_report_without_matplotlib_is_refused_before_the_work(folder, monkeypatch, error_line):
-    monkeypatch.setattr("sktransfer.cli.compare.find_spec", lambda name: None)
-    assert main(["compare", "digits", "--report", "page.html"]) == 1
-    assert "pip install matplotlib; or leave --report out." in error_line()
-
-
 def test_a_missing_folder_is_one_line_and_code_1(folder, error_line):
     assert main(["compare", "nowhere"]) == 1
     assert error_line() == "sktransfer: error: folder='nowhere' does not exist."

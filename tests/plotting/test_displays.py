@@ -1,5 +1,4 @@
 import re
-import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -303,12 +302,6 @@ def test_scikit_learns_confusion_matrix_takes_our_pipelines(few):
     X, y = few
     display = ConfusionMatrixDisplay.from_estimator(_model().fit(X, y), X, y)
     assert display.confusion_matrix.trace() > 100
-
-
-def test_a_display_without_matplotlib_says_how_to_get_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
-    with pytest.raises(ImportError, match=r"StrategyComparisonDisplay draws with matplotlib, .*"):
-        StrategyComparisonDisplay(_results()).plot()
 
 
 def test_a_pipeline_is_split_after_its_features(few):

@@ -1,0 +1,28 @@
+"""
+Where does it look?
+===================
+
+Which places of an image speak for the predicted class? For pooled features under a linear classifier,
+also behind a scaler and a projection, the map is exact: with a constant it adds up to the decision value.
+"""
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sktransfer import DeepFeatureTransformer, SaliencyDisplay
+from sktransfer.datasets import load_digit_masks
+
+data = load_digit_masks()
+y = np.array([mask.max() for mask in data.y])  # the digit on each photograph
+features = DeepFeatureTransformer("tiny", layers=-2, pooling="avgmax")
+model = make_pipeline(features, StandardScaler(), PCA(50), LogisticRegression(C=0.01))
+model.fit(data.X[:200], y[:200])
+display = SaliencyDisplay.from_estimator(model, data.X[200:206], y[200:206])
+
+# %%
+# The parts add up:
+maps = display.saliency
+np.abs(maps.maps.sum(axis=(1, 2)) + maps.constants - maps.values).max()

@@ -26,8 +26,10 @@ extensions = [
     "sphinx_copybutton",
     "own_members",
     "command_help",
+    "network_table",
     "repository_links",
     "live_report",
+    "linked_names",
 ]
 exclude_patterns = ["_templates", "gallery"]  # sphinx-gallery reads gallery/ and writes examples/
 templates_path = ["_templates"]

@@ -44,7 +44,8 @@ def test_block_of_a_page_runs(page, block, tmp_path, monkeypatch):
 
 
 def test_pages_have_the_examples_they_should():
-    text = "".join(param.values[1] for param in _python_blocks())
+    examples = (path.read_text(encoding="utf-8") for path in (ROOT / "docs/gallery").glob("*.py"))
+    text = "".join([*(param.values[1] for param in _python_blocks()), *examples])
     for name in ("make_pipeline", "GridSearchCV", "ColumnTransformer", "joblib.load"):
         assert name in text
 

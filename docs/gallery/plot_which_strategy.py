@@ -3,8 +3,8 @@ Which strategy of transfer?
 ===========================
 
 Raw pixels, features under three classifiers, and the network itself tuned in four ways, on the same
-folds, seeds and budget. Here are four of them, few epochs and two folds, so that this page is made
-in seconds; leave ``candidates``, ``max_epochs`` and ``cv`` out for your own images.
+folds, seeds and budget. Here are four of them, on small images and with few epochs, so that this page is
+made in seconds; leave all but ``X`` and ``y`` out for your own images.
 """
 
 from sktransfer import audit_images, compare_strategies
@@ -23,8 +23,9 @@ comparison = compare_strategies(
     ],
     backbone="tiny",
     layers=[-1],
-    cv=2,
-    max_epochs=6,
+    image_size=40,
+    cv=5,
+    max_epochs=5,
 )
 display = comparison.plot()
 

@@ -14,7 +14,7 @@ map-style data sets of torch
 lists of such tuples
     What scikit-learn cuts out of a data set: of each, the first entry is the image.
 
-The README tables what becomes of each kind of number and file. Equal pixels give an equal payload
+docs/images.md tables what becomes of each kind of number and file. Equal pixels give an equal payload
 whatever they come in, and a path gives the same as the bytes of its file. A mistake in the whole of
 ``X`` is an error at once; a mistake in one image is an error when that image is read.
 """

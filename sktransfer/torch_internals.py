@@ -23,11 +23,14 @@ __all__ = [
     "convolve",
     "global_hooks",
     "has_fused_convolutions",
+    "has_fused_linears",
     "has_onednn",
     "is_batchnorm",
     "multiplies_bfloat16",
     "multiplies_float16",
+    "multiply",
     "packed",
+    "packed_matrix",
     "reset_of",
     "version_of",
 ]
@@ -129,6 +132,38 @@ def packed(weight: Tensor, geometry: Sequence[object], shape: Sequence[int]) -> 
         laid_out: Tensor = torch.ops.mkldnn._reorder_convolution_weight(
             weight, *geometry, list(shape)
         )
+    except (AttributeError, RuntimeError):
+        return None
+    return laid_out
+
+
+def has_fused_linears() -> bool:
+    """Tell whether a linear layer can take an activation along."""
+    return callable(_operator("_linear_pointwise"))
+
+
+def multiply(
+    x: Tensor, weight: Tensor, bias: Tensor | None, activation: str, algorithm: str
+) -> Tensor:
+    """Apply a linear layer and an activation, in one pass over the output.
+
+    Parameters
+    ----------
+    x, weight, bias : Tensor
+        As for a linear layer; the weights may be packed.
+    activation : str
+        Name that oneDNN has for it; "none" for none.
+    algorithm : str
+        "none" or "tanh" for "gelu", else "".
+    """
+    out: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], algorithm)
+    return out
+
+
+def packed_matrix(weight: Tensor, n_rows: int) -> Tensor | None:
+    """Lay the weights of a linear layer out for so many rows; None where that is not possible."""
+    try:
+        laid_out: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, n_rows)
     except (AttributeError, RuntimeError):
         return None
     return laid_out

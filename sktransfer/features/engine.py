@@ -18,12 +18,19 @@ from torch import Tensor, nn
 
 from sktransfer.backbones.architecture import architecture_of
 from sktransfer.exceptions import DeviceWarning, UnknownBackboneError, WeightsError
+from sktransfer.features.attention import SplitAttention
 from sktransfer.features.device import candidate_precisions, without_tf32
 from sktransfer.features.folding import fold_batchnorms
 from sktransfer.features.fusion import fused_graph, pack_weights
+from sktransfer.features.packed_linears import replace_linears, watch_linears
 from sktransfer.features.taps import Tapped
 from sktransfer.forks import ForkSafeLock, one_thread_in_children
-from sktransfer.torch_internals import has_fused_convolutions, has_onednn, is_batchnorm
+from sktransfer.torch_internals import (
+    has_fused_convolutions,
+    has_fused_linears,
+    has_onednn,
+    is_batchnorm,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -187,18 +194,20 @@ def _prepared(
     plain = fold_batchnorms(
         loaded.module, lambda module: Tapped(module, slots, spec)(images), [s.module for s in slots]
     )
-    expected = Tapped(plain, slots, spec)(images)
+    with watch_linears(plain, [slot.module for slot in slots]) as linears:
+        expected = Tapped(plain, slots, spec)(images)
     _check_independence(Tapped(plain, slots, spec)(images[:1]), expected, spec.name)
     network = _fused(plain, slots, spec, images, expected) if device.type == "cpu" else None
     network = network or Tapped(plain, slots, spec)
+    if device.type == "cpu" and linears and has_onednn() and has_fused_linears():
+        _pack_linears(network, linears, images, expected)
     reason = ""
     for candidate in candidate_precisions(precision, device):
-        converted = _converted(network, getattr(torch, candidate)).to(device)
         if candidate == "float32":
+            converted = _converted(network, torch.float32).to(device)
             return Engine(converted, spec, slots, device, candidate, architecture)
         try:
-            batch = images.to(device, getattr(torch, candidate))
-            cosine = _smallest_cosine(converted(batch), expected)
+            converted, cosine = _in_half(network, candidate, device, images, expected)
         except (RuntimeError, TypeError, ValueError) as exc:
             reason = str(exc).splitlines()[0]
             continue
@@ -213,6 +222,26 @@ def _prepared(
     )
     converted = _converted(network, torch.float32).to(device)
     return Engine(converted, spec, slots, device, "float32", architecture)
+
+
+def _in_half(
+    network: nn.Module,
+    precision: str,
+    device: torch.device,
+    images: Tensor,
+    expected: Sequence[Tensor],
+) -> tuple[nn.Module, float]:
+    """Copy a network to half precision, and compare it; attention is split where that is as faithful."""
+    dtype = getattr(torch, precision)
+    converted, batch = _converted(network, dtype).to(device), images.to(device, dtype)
+    if device.type == "cpu" and precision == "bfloat16":
+        split = SplitAttention(converted)
+        cosine = _smallest_cosine(split(batch), expected)
+        if not split.n_calls:
+            return converted, cosine
+        if cosine >= _FAITHFUL:
+            return split, cosine
+    return converted, _smallest_cosine(converted(batch), expected)
 
 
 def _check_independence(alone: Sequence[Tensor], together: Sequence[Tensor], name: str) -> None:
@@ -250,6 +279,24 @@ def _fused(
     except Exception:  # noqa: BLE001 - whatever keeps somebody's network from being traced
         return None
     return fused if _smallest_cosine(given, expected) >= _EQUAL else None
+
+
+def _pack_linears(
+    network: nn.Module,
+    linears: dict[str, str | None],
+    images: Tensor,
+    expected: Sequence[Tensor],
+) -> None:
+    """Replace linear layers by packed ones, unless the network then computes something else."""
+    module = network.module if isinstance(network, Tapped) else network
+    there = dict(module.named_modules())
+    undo = replace_linears(module, {path: act for path, act in linears.items() if path in there})
+    try:
+        same = _smallest_cosine(network(images), expected) >= _EQUAL
+    except Exception:  # noqa: BLE001 - whatever somebody's network does with its layers
+        same = False
+    if not same:
+        undo()
 
 
 @cache

@@ -16,6 +16,7 @@ from torch import Tensor, fx, nn
 from torchvision.ops import StochasticDepth
 
 from sktransfer.features.graph_tracing import tapped_graph
+from sktransfer.features.packed_linears import PackedLinear
 from sktransfer.features.pooling import pool_map
 from sktransfer.features.states import pool_output
 from sktransfer.torch_internals import convolve, packed
@@ -117,12 +118,12 @@ class FusedConv(nn.Module):
 
 
 def pack_weights(network: nn.Module) -> None:
-    """Let a network's fused convolutions pack their weights at the next pass.
+    """Let a network's fused convolutions and linear layers pack their weights at the next pass.
 
     Afterwards it can neither be copied nor converted.
     """
     for part in network.modules():
-        if isinstance(part, FusedConv):
+        if isinstance(part, FusedConv | PackedLinear):
             part.may_pack = True
 
 

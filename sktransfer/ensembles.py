@@ -89,6 +89,10 @@ def layer_ensemble(
     UnknownLayerError
         From `fit`, if the network has no such layer.
 
+    See Also
+    --------
+    DeepFeatureTransformer : Features of several layers side by side.
+
     Examples
     --------
     >>> from sktransfer.datasets import load_digit_images

@@ -11,8 +11,10 @@ import re
 from pathlib import Path
 
 import pytest
+from sklearn.base import BaseEstimator
 
 import sktransfer
+from sktransfer import reference_page
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -64,6 +66,34 @@ def test_examples_in_docstrings_give_what_they_show(name, tmp_path, monkeypatch)
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     result = doctest.testmod(importlib.import_module(name), optionflags=flags)
     assert result.failed == 0, "see the captured output for the example and what it gave"
+
+
+def test_the_reference_lists_every_public_name_and_no_other():
+    text = (ROOT / "docs/reference.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^   (\w+)$", text, flags=re.MULTILINE))
+    assert listed == set(sktransfer.__all__) - {"__version__"}
+
+
+def test_the_question_mark_of_an_estimator_opens_its_page(monkeypatch):
+    monkeypatch.setattr(reference_page, "documentation_address", lambda: "https://docs.example")
+    estimators = [item for item in map(_public, sktransfer.__all__) if _is_estimator(item)]
+    assert len(estimators) > 10
+    for estimator in estimators:
+        page = f"https://docs.example/reference/sktransfer.{estimator.__name__}.html"
+        assert estimator()._get_doc_link() == page
+
+
+def _public(name):
+    return getattr(sktransfer, name)
+
+
+def _is_estimator(item):
+    return isinstance(item, type) and issubclass(item, BaseEstimator)
+
+
+def test_every_public_class_and_function_says_what_else_to_see():
+    described = [name for name in sktransfer.__all__ if callable(_public(name))]
+    assert not [name for name in described if "See Also" not in (_public(name).__doc__ or "")]
 
 
 def test_public_docstrings_have_an_example():

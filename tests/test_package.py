@@ -75,6 +75,11 @@ def test_the_version_is_that_of_the_installed_package():
     assert sktransfer.__version__ == metadata.version("sktransfer")
 
 
+def test_the_citation_names_this_version():
+    citation = (PACKAGE.parent / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {sktransfer.__version__}\n" in citation
+
+
 def test_the_marker_of_types_ships():
     assert files("sktransfer").joinpath("py.typed").is_file()
 

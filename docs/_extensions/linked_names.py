@@ -6,6 +6,8 @@ from sphinx.transforms import SphinxTransform
 
 import sktransfer
 
+_LINKS = (nodes.reference, addnodes.pending_xref)
+
 
 class LinkedNames(SphinxTransform):
     """Wraps each literal that is a public name in a reference to it."""
@@ -17,9 +19,10 @@ class LinkedNames(SphinxTransform):
             return  # docstrings have references of their own
         for literal in list(self.document.findall(nodes.literal)):
             name = literal.astext().removesuffix("()")
-            if name in sktransfer.__all__ and not isinstance(literal.parent, nodes.reference):
+            if name in sktransfer.__all__ and not isinstance(literal.parent, _LINKS):
                 link = addnodes.pending_xref(
                     "",
+                    refdoc=self.env.docname,
                     refdomain="py",
                     reftype="obj",
                     reftarget=f"sktransfer.{name}",

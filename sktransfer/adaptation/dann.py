@@ -57,6 +57,13 @@ class DANNClassifier(AdaptedClassifier):
         Whether the domain head sees each row's predicted probabilities beside its features, so that
         classes are brought together and not the domains as a whole [2]_.
 
+    See Also
+    --------
+    DeepCORALClassifier : Aligns covariances instead.
+    MMDClassifier : Aligns means in a kernel's space instead.
+    UnsupervisedScorer : Scores models without labels of the target.
+    DomainsDisplay : Draws both domains before and after.
+
     References
     ----------
     .. [1] Ganin et al., "Domain-adversarial training of neural networks", JMLR 17(59), 2016.

@@ -30,6 +30,11 @@ class DeepCORALClassifier(AdaptedClassifier):
         Final weight of the distance; 0 trains on the source alone. The distance is that of [1]_,
         divided by four times the square of the number of features, and so a small number.
 
+    See Also
+    --------
+    DANNClassifier : Adapts by a second head that tells the domains apart.
+    MMDClassifier : Aligns means in a kernel's space instead.
+
     References
     ----------
     .. [1] Sun, Saenko, "Deep CORAL: correlation alignment for deep domain adaptation", ECCV
@@ -63,6 +68,11 @@ class MMDClassifier(AdaptedClassifier):
     ----------
     lambda_max : float, default=1.0
         Final weight of the distance; 0 trains on the source alone.
+
+    See Also
+    --------
+    DANNClassifier : Adapts by a second head that tells the domains apart.
+    DeepCORALClassifier : Aligns covariances instead.
 
     References
     ----------

@@ -50,6 +50,11 @@ def proxy_a_distance(
     ValueError
         If there are fewer than four rows of a domain.
 
+    See Also
+    --------
+    DomainsDisplay : Draws the domains, with this distance above.
+    DANNClassifier : Brings the domains together.
+
     References
     ----------
     .. [1] Ganin et al., "Domain-adversarial training of neural networks", JMLR 17(59), 2016.

@@ -19,6 +19,7 @@ from sktransfer.adaptation.criteria import (
 from sktransfer.adaptation.domains import SOURCE, Domains, split_domains
 from sktransfer.images.indexing import take
 from sktransfer.parameters import check_choice
+from sktransfer.reference_page import ReferencePage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +32,7 @@ _REJECTED: Final = -1e6
 _SMALLEST: Final = 1e-7  # probability of the right class, so that no loss is infinite
 
 
-class UnsupervisedScorer(BaseEstimator):  # type: ignore[misc] # sklearn is untyped
+class UnsupervisedScorer(ReferencePage, BaseEstimator):  # type: ignore[misc] # sklearn is untyped
     """A scorer for searches over adapted models that never sees a label of the target.
 
     Pass it as `scoring`. Of the rows it is given it reads the labels of the source and the images of
@@ -59,6 +60,10 @@ class UnsupervisedScorer(BaseEstimator):  # type: ignore[misc] # sklearn is unty
         class to 1.
     random_state : int, default=0
         Of the draws that a criterion makes.
+
+    See Also
+    --------
+    DANNClassifier : A network that adapts.
 
     References
     ----------

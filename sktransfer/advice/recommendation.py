@@ -59,6 +59,10 @@ class Recommendation:
     reasons : tuple of str
         Sentences: size, similarity, strategy, layer, pooling.
 
+    See Also
+    --------
+    recommend_strategy : Makes it.
+
     Examples
     --------
     >>> from sktransfer.datasets import load_digit_images
@@ -155,6 +159,10 @@ def recommend_strategy(
     ------
     ValueError
         If a class has a single image, or there is a single class.
+
+    See Also
+    --------
+    compare_strategies : Trains and compares instead of recommending.
 
     Notes
     -----

@@ -106,6 +106,10 @@ def audit_images(
     ValueError
         If `y` has another length or a single class, or `near_threshold` is not in (0, 1].
 
+    See Also
+    --------
+    compare_strategies : Takes its groups, so that copies share a fold.
+
     Notes
     -----
     Suspected labels come from confident learning ([1]_, see `sktransfer.audit.label_errors`).

@@ -65,6 +65,11 @@ def list_backbones(
         Sorted. The table is that of `sktransfer.backbones.catalogue.backbone_details`: family, parameters,
         input size, width, layers, default weights, published accuracy, licence and size of the download.
 
+    See Also
+    --------
+    register_backbone : Adds a name.
+    rank_backbones : Ranks networks on images.
+
     Examples
     --------
     >>> list_backbones("mobilenet*")
@@ -104,6 +109,11 @@ def register_backbone(spec: BackboneSpec, *, replace: bool = False) -> None:
         If `spec` is something else.
     ValueError
         If the name is taken.
+
+    See Also
+    --------
+    BackboneSpec : What is registered.
+    list_backbones : All names.
 
     Examples
     --------

@@ -120,6 +120,10 @@ class BackboneSpec:
         False where `build` copies somebody's module, weights and all; then ``weights="random"``
         resets each of its modules.
 
+    See Also
+    --------
+    register_backbone : Gives it a name.
+
     Examples
     --------
     >>> from sktransfer.backbones import get_backbone

@@ -201,6 +201,12 @@ batch_size
     FitFailedWarning
         If fits of a candidate fail.
 
+    See Also
+    --------
+    StrategyComparison : What it returns.
+    recommend_strategy : The rule of thumb, without training.
+    rank_backbones : Ranks networks, without training.
+
     Examples
     --------
     >>> from sktransfer.datasets import load_digit_images

@@ -112,6 +112,11 @@ class StrategyComparison:
     unlabeled_note_ : str
         Sentence on whether the images without labels helped; or "" if there were none.
 
+    See Also
+    --------
+    compare_strategies : Makes it.
+    StrategyComparisonDisplay : Its plot.
+
     Notes
     -----
     The mean score is that of the best of several settings on the folds that chose it, and so a

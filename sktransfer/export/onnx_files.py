@@ -71,6 +71,11 @@ def export_onnx(
     OSError
         If the file cannot be written.
 
+    See Also
+    --------
+    ExportReport : What it returns.
+    save_model : A file for places where this package is installed.
+
     Examples
     --------
     >>> from sklearn.linear_model import LogisticRegression

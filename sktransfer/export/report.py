@@ -33,6 +33,10 @@ class ExportReport:
     opset : int
         Version of ONNX's operators.
 
+    See Also
+    --------
+    export_onnx : Makes it.
+
     Examples
     --------
     >>> from pathlib import Path

@@ -48,6 +48,11 @@ def save_model(model: Any, path: str | os.PathLike[str]) -> None:
     ValueError
         If the name ends otherwise.
 
+    See Also
+    --------
+    load_model : Reads the file.
+    export_onnx : A file for places without torch.
+
     Examples
     --------
     >>> from sktransfer import DeepFeatureTransformer
@@ -108,6 +113,10 @@ def load_model(path: str | os.PathLike[str], *, download: bool = False) -> Any:
         If there is no such file.
     ImportError
         If skops is missing.
+
+    See Also
+    --------
+    save_model : Writes the file.
 
     Examples
     --------

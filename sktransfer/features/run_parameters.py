@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from sktransfer.features.device import PRECISIONS, Precision, resolve_workers
 from sktransfer.parameters import checked, choice, integer, optional
+from sktransfer.reference_page import ReferencePage
 
 if TYPE_CHECKING:
     import os
@@ -72,7 +73,7 @@ class NetworkParameters:
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class RunParameters:
+class RunParameters(ReferencePage):
     """Parameters of how a network is run.
 
     Parameters

@@ -112,6 +112,12 @@ class DeepFeatureTransformer(
     ImageError, ImageDecodeError
         If `X`, or an image in it, cannot be used.
 
+    See Also
+    --------
+    layer_ensemble : A classifier on each of several layers.
+    FineTuneClassifier : Trains the network, too.
+    rank_backbones : Which network's features suit the images.
+
     References
     ----------
     .. [1] Oquab et al., "DINOv2: learning robust visual features without supervision", TMLR 2024.

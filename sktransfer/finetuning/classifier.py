@@ -53,6 +53,12 @@ class FineTuneClassifier(ClassifierMixin, FineTunedEstimator):  # type: ignore[m
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted; column numbers if rows have several labels.
 
+    See Also
+    --------
+    DeepFeatureTransformer : Features for a classifier of scikit-learn; the network stays as it is.
+    FineTuneRegressor : The same for numbers.
+    compare_strategies : Compares the strategies on the same folds.
+
     Examples
     --------
     >>> from sktransfer.datasets import load_digit_images

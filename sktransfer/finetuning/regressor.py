@@ -34,6 +34,10 @@ class FineTuneRegressor(RegressorMixin, FineTunedEstimator):  # type: ignore[mis
         Treatment of images that cannot be read: an error; or `fit` leaves them out, lists them in
         `failed_`, and `predict` and `transform` give a row of NaN, with a warning or without.
 
+    See Also
+    --------
+    FineTuneClassifier : The same for classes.
+
     Examples
     --------
     >>> from sktransfer.datasets import load_digit_images

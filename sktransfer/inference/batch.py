@@ -100,6 +100,11 @@ def batch_inference(
     FileNotFoundError, ImageError
         If there is no such source, or it holds no image.
 
+    See Also
+    --------
+    InferenceRun : What it returns.
+    BatchPredictor : For data sets that an engine already holds.
+
     Examples
     --------
     >>> from sktransfer import DeepFeatureTransformer  # doctest: +SKIP

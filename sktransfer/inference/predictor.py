@@ -40,6 +40,10 @@ class BatchPredictor:
     on_error : {"nan", "raise"}, default="nan"
         Treatment of images that cannot be read, as in :func:`~sktransfer.batch_inference`.
 
+    See Also
+    --------
+    batch_inference : From files to a folder of results.
+
     Examples
     --------
     >>> import pandas as pd

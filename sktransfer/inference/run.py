@@ -67,6 +67,10 @@ class InferenceRun:
     seconds_ : float
         Time of the call, in seconds; of a run that was continued, only of its last call.
 
+    See Also
+    --------
+    batch_inference : Makes it.
+
     Examples
     --------
     >>> from sktransfer import batch_inference

@@ -42,6 +42,10 @@ class StrategyComparisonDisplay(Display):
     score_name : str, default="Score"
         What the scores are.
 
+    See Also
+    --------
+    compare_strategies : Makes the comparison that is drawn.
+
     Examples
     --------
     >>> import pandas as pd

@@ -41,6 +41,11 @@ class DomainsDisplay:
     figure_ : Figure
         To which `axes_` belong.
 
+    See Also
+    --------
+    DANNClassifier : What brings the domains together.
+    proxy_a_distance : The distance above each plane.
+
     Examples
     --------
     >>> from sktransfer import DANNClassifier

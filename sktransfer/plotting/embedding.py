@@ -42,6 +42,10 @@ class EmbeddingDisplay(Display):
     axis_names : tuple of str, default=("", "")
         What the axes are.
 
+    See Also
+    --------
+    DomainsDisplay : Two domains, before and after an adaptation.
+
     Examples
     --------
     >>> from sktransfer import DeepFeatureTransformer

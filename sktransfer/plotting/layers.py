@@ -54,6 +54,10 @@ class LayerSweepDisplay(Display):
     lines_ : list of Line2D
         One for each pooling.
 
+    See Also
+    --------
+    FeatureLearningCurveDisplay : Whether more images would help.
+
     Examples
     --------
     >>> from sktransfer import DeepFeatureTransformer

@@ -54,6 +54,10 @@ class FeatureLearningCurveDisplay(Display):
     score_name : str, default="Score"
         What the scores are.
 
+    See Also
+    --------
+    LayerSweepDisplay : Which layer tells most.
+
     Notes
     -----
     The trend is a straight line in the logarithm of the number of images, fitted to the last three

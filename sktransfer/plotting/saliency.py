@@ -44,6 +44,10 @@ class SaliencyDisplay:
     figure_ : Figure
         To which `ax_` belongs.
 
+    See Also
+    --------
+    saliency_maps : The maps as arrays.
+
     Examples
     --------
     >>> from sklearn.linear_model import LogisticRegression

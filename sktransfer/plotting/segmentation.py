@@ -53,6 +53,11 @@ class SegmentationDisplay(Display):
     axes_ : ndarray of Axes of shape (n_rows, n_images)
         A row of images, one of predicted masks, and one of true masks if there are such.
 
+    See Also
+    --------
+    FineTuneSegmenter : Predicts masks.
+    find_regions : Boxes and areas of the objects in masks.
+
     Examples
     --------
     >>> from sktransfer import FineTuneSegmenter

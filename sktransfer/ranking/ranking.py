@@ -128,6 +128,11 @@ cache
     NoClassifierError
         If `method` is "leep" and the weights of an entry hold no classifier.
 
+    See Also
+    --------
+    list_backbones : The names to choose from.
+    LayerSweepDisplay : Ranks the layers of one network.
+
     Examples
     --------
     >>> from sktransfer.datasets import load_digit_images

@@ -63,6 +63,10 @@ def saliency_maps(
     ImageDecodeError
         If an image cannot be read.
 
+    See Also
+    --------
+    SaliencyDisplay : Draws them over the images.
+
     References
     ----------
     .. [1] Zhou, Khosla, Lapedriza, Oliva, Torralba, "Learning deep features for discriminative

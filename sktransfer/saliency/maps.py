@@ -37,6 +37,11 @@ class SaliencyMaps:
         The cells of each layer before they were spread over pixels; of "occlusion", under
         "patches", by how much each patch lowered the value.
 
+    See Also
+    --------
+    saliency_maps : Makes them.
+    SaliencyDisplay : Draws them.
+
     Examples
     --------
     >>> import numpy as np

@@ -71,6 +71,11 @@ class PixelClassifier(MaskEstimator):
     n_pixels_ : int
         Number of pixels that it was fitted to.
 
+    See Also
+    --------
+    FineTuneSegmenter : Trains a decoder, and as much of the network as its strategy says.
+    MaskScorer : Scores of masks.
+
     Examples
     --------
     >>> from sktransfer.datasets import load_digit_masks

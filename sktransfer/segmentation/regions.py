@@ -57,6 +57,11 @@ def find_regions(
     MaskError
         If `probabilities` do not fit the masks.
 
+    See Also
+    --------
+    FineTuneSegmenter : Predicts masks.
+    MaskScorer : Scores of masks.
+
     Examples
     --------
     >>> mask = np.array([[0, 1, 1], [0, 0, 0], [1, 0, 0]])

@@ -11,6 +11,7 @@ from sklearn.utils.metadata_routing import MetadataRequest
 from sktransfer.exceptions import MaskError
 from sktransfer.images.indexing import take
 from sktransfer.parameters import check_choice
+from sktransfer.reference_page import ReferencePage
 from sktransfer.segmentation.boundaries import boundary_f, match_boundaries
 from sktransfer.segmentation.confusion import Confusion, count_pixels
 from sktransfer.segmentation.mask_labels import MaskLabels, as_labels, classes_of
@@ -29,7 +30,7 @@ METHODS: Final = ("iou", "dice", "accuracy", "boundary_f")
 _AT_ONCE = 16  # images whose masks are predicted together, so that memory stays flat
 
 
-class MaskScorer(BaseEstimator):  # type: ignore[misc] # sklearn is untyped
+class MaskScorer(ReferencePage, BaseEstimator):  # type: ignore[misc] # sklearn is untyped
     """A scorer of masks for `scoring` in searches; the greater, the better.
 
     Pixels are counted over the whole data set, so that a score depends neither on batches nor on
@@ -50,6 +51,11 @@ class MaskScorer(BaseEstimator):  # type: ignore[misc] # sklearn is untyped
         images of their own more weight.
     unlabeled : int, str or sequence of these, default=-1
         Labels of true masks whose pixels are not counted.
+
+    See Also
+    --------
+    FineTuneSegmenter : Trains what is scored.
+    find_regions : Boxes and areas of the objects in masks.
 
     Examples
     --------

@@ -114,6 +114,12 @@ class FineTuneSegmenter(MaskEstimator, LoopParameters):
     trunk_ : {"maps", "pixels"}
         What the epochs trained on.
 
+    See Also
+    --------
+    PixelClassifier : A classifier of scikit-learn on features of pixels; trains in seconds.
+    MaskScorer : Scores of masks.
+    SegmentationDisplay : Draws predicted masks.
+
     Examples
     --------
     >>> from sktransfer.datasets import load_digit_masks

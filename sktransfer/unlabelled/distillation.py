@@ -118,6 +118,11 @@ class DistilledFeatureTransformer(TunedFeatures):
     TeacherWarning
         From `fit`, if there are no labels to check the teacher by.
 
+    See Also
+    --------
+    DeepFeatureTransformer : Features of a network as it is.
+    compare_strategies : Says with ``teacher=`` whether it helps.
+
     References
     ----------
     .. [1] Romero et al., "FitNets: Hints for thin deep nets", ICLR 2015, equation 3, there with squared

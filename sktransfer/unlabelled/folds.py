@@ -33,6 +33,10 @@ class LabeledFold:
     random_state : int, RandomState or None, default=None
         Seed of the folds, if `cv` is an int.
 
+    See Also
+    --------
+    LabeledClassifier : Ends a pipeline whose other steps learn from all rows.
+
     Examples
     --------
     >>> y = np.array([0, 1, -1, 0, 1, -1])

@@ -44,6 +44,11 @@ class LabeledClassifier(PartlyLabelled):
     ValueError
         From `fit`, if fewer than two classes have labels.
 
+    See Also
+    --------
+    LabeledFold : Folds of the labelled rows alone.
+    NeighborSelfTrainingClassifier : Learns from unlabelled rows itself.
+
     Examples
     --------
     >>> from sklearn.pipeline import make_pipeline

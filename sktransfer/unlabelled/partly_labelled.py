@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from sktransfer.labels import as_label_array, is_unlabeled, labelled_rows, refuse_missing_labels
 from sktransfer.parameters import check_parameters
+from sktransfer.reference_page import ReferencePage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +44,7 @@ def _fitted_has(name: str) -> Callable[[Any], bool]:
 
 
 class PartlyLabelled(
+    ReferencePage,
     ClassifierMixin,  # type: ignore[misc] # sklearn is untyped
     BaseEstimator,  # type: ignore[misc]
 ):

@@ -66,6 +66,11 @@ class NeighborSelfTrainingClassifier(PartlyLabelled):
     ValueError
         From `fit`, if fewer than two classes have labels.
 
+    See Also
+    --------
+    NeighborSmoother : Averages vectors with their neighbours.
+    LabeledFold : Folds that say whether either helps.
+
     References
     ----------
     .. [1] Zhou, Bousquet, Lal, Weston, Schölkopf, "Learning with local and global consistency",

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sktransfer.parameters import check_parameters, checked, integer, number
+from sktransfer.reference_page import ReferencePage
 from sktransfer.unlabelled.neighbors import nearest_others, unit_length
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ __all__ = ["NeighborSmoother"]
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class NeighborSmoother(
+    ReferencePage,
     OneToOneFeatureMixin,  # type: ignore[misc] # sklearn is untyped
     TransformerMixin,  # type: ignore[misc]
     BaseEstimator,  # type: ignore[misc]
@@ -44,6 +46,11 @@ class NeighborSmoother(
     ----------
     n_features_in_ : int
         Number of columns.
+
+    See Also
+    --------
+    NeighborSelfTrainingClassifier : Learns from unlabelled rows where neighbours and a classifier agree.
+    LabeledClassifier : Ends a pipeline whose other steps learn from all rows.
 
     Examples
     --------

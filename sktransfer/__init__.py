@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from sktransfer.adaptation import (
         DANNClassifier,
         DeepCORALClassifier,
+        DomainAlignedClassifier,
         MMDClassifier,
         UnsupervisedScorer,
         proxy_a_distance,
@@ -68,6 +69,7 @@ __all__ = [  # noqa: RUF022 - sorted as `sorted` does
     "DeepCORALClassifier",
     "DeepFeatureTransformer",
     "DistilledFeatureTransformer",
+    "DomainAlignedClassifier",
     "DomainsDisplay",
     "EmbeddingDisplay",
     "ExportReport",
@@ -117,6 +119,7 @@ _HOMES = {
     "DeepCORALClassifier": "sktransfer.adaptation",
     "DeepFeatureTransformer": "sktransfer.features",
     "DistilledFeatureTransformer": "sktransfer.unlabelled",
+    "DomainAlignedClassifier": "sktransfer.adaptation",
     "DomainsDisplay": "sktransfer.plotting",
     "EmbeddingDisplay": "sktransfer.plotting",
     "ExportReport": "sktransfer.export",

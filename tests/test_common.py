@@ -18,6 +18,7 @@ from sktransfer import (
     DeepCORALClassifier,
     DeepFeatureTransformer,
     DistilledFeatureTransformer,
+    DomainAlignedClassifier,
     FineTuneClassifier,
     FineTuneRegressor,
     LabeledClassifier,
@@ -57,6 +58,10 @@ class DeepCORAL(OnItsOwnSource, DeepCORALClassifier):
     pass
 
 
+class DomainAligned(OnItsOwnSource, DomainAlignedClassifier):
+    pass
+
+
 class MMD(OnItsOwnSource, MMDClassifier):
     pass
 
@@ -89,6 +94,7 @@ OF_TABLES = [
     DANN(None, domain_head=(16,), **ADAPTATIONS),
     DeepCORAL(None, **ADAPTATIONS),
     MMD(None, **ADAPTATIONS),
+    DomainAligned(n_components=2, unlabeled="none"),
     NeighborSelfTrainingClassifier(unlabeled="none"),
     LabeledClassifier(unlabeled="none"),
     NeighborSmoother(),

@@ -361,6 +361,16 @@ def vectors():
 
 
 ESTIMATORS |= {
+    "DomainAlignedClassifier": (
+        {"method": "subspaces"},
+        vectors,
+        {
+            "estimator": Change(RandomForestClassifier(5, random_state=0)),
+            "method": Change("coral"),
+            "n_components": Change(2),
+            "unlabeled": Change(0, seen=attribute("classes_")),
+        },
+    ),
     "NeighborSmoother": (
         {},
         lambda: vectors()[:1],

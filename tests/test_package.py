@@ -19,6 +19,7 @@ PUBLIC = {
     "DeepCORALClassifier",
     "DeepFeatureTransformer",
     "DistilledFeatureTransformer",
+    "DomainAlignedClassifier",
     "DomainsDisplay",
     "EmbeddingDisplay",
     "ExportReport",

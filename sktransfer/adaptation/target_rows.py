@@ -112,12 +112,22 @@ def fit_on(
             )
         labels = np.concatenate([y.astype(object), np.full(len(X_unlabeled), marker, object)])
         return estimator.fit(join(X, X_unlabeled), labels)
-    if X_target is None or not has_fit_parameter(estimator, "sample_domain"):
+    parameter = _domain_parameter(estimator)
+    if X_target is None or parameter is None:
         return estimator.fit(X, y)
     n_target = len(X_target)
     domains = np.repeat([0, -1], [len(y), n_target])
     labels = np.concatenate([y, np.repeat(y[:1], n_target)])  # the target's are not looked at
-    return estimator.fit(join(X, X_target), labels, sample_domain=domains)
+    return estimator.fit(join(X, X_target), labels, **{parameter: domains})
+
+
+def _domain_parameter(estimator: Any) -> str | None:
+    """Name the parameter by which `fit` is told the domains, of the last step of a pipeline too."""
+    prefix = ""
+    while isinstance(estimator, Pipeline):
+        name, estimator = estimator.steps[-1]
+        prefix += f"{name}__"
+    return f"{prefix}sample_domain" if has_fit_parameter(estimator, "sample_domain") else None
 
 
 def learns_from_unlabelled(estimator: Any) -> bool:

@@ -38,6 +38,10 @@ CANDIDATES = {
     "selftraining": "self-training of neighbours",
     "distilled": "distilled + logistic regression",
     "beside": "features beside distilled",
+    "standardized": "standardized domains + logistic regression",
+    "coral": "CORAL + logistic regression",
+    "subspaces": "subspaces + logistic regression",
+    "transport": "transport + logistic regression",
     "dann": "DANN",
 }
 """What a command calls the ready-made candidates of a comparison."""

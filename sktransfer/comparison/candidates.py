@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sklearn.base import BaseEstimator, clone
 from sklearn.ensemble import RandomForestClassifier
@@ -12,7 +13,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from sktransfer.adaptation import DANNClassifier
+from sktransfer.adaptation import DANNClassifier, DomainAlignedClassifier
 from sktransfer.adaptation.target_rows import learns_from_unlabelled
 from sktransfer.features.transformer import DeepFeatureTransformer
 from sktransfer.finetuning import FineTuneClassifier
@@ -29,6 +30,15 @@ if TYPE_CHECKING:
     from sktransfer.images import ImageShape
 
 __all__ = ["Candidate", "check_candidates", "strategy_candidates", "strategy_of", "student_of"]
+
+
+_ALIGNED: Final = {
+    "standardized domains + logistic regression": "standardize",
+    "CORAL + logistic regression": "coral",
+    "subspaces + logistic regression": "subspaces",
+    "transport + logistic regression": "optimal_transport",
+}
+"""Classifiers of vectors of two domains, by their methods: the simple alternatives to an adaptation."""
 
 
 class Candidate(NamedTuple):
@@ -83,7 +93,8 @@ def strategy_candidates(
         Passes over the images of everything that is trained by gradients; the same for all, and
         each may stop earlier, when a held-back tenth of the training part gets no better.
     has_target : bool, default=False
-        Whether there are images of a target domain, for "DANN" to learn from.
+        Whether there are images of a target domain, for "DANN" to learn from, and for its simple
+        alternatives on stored vectors; "transport + logistic regression" where POT is installed.
 
     Returns
     -------
@@ -138,6 +149,18 @@ def strategy_candidates(
         },
     }
     if has_target:
+        candidates |= {
+            name: Candidate(
+                Pipeline(
+                    [
+                        ("features", clone(features)),
+                        ("head", DomainAlignedClassifier(clone(logistic), method=method)),
+                    ]
+                )
+            )
+            for name, method in _ALIGNED.items()
+            if method != "optimal_transport" or find_spec("ot") is not None
+        }
         candidates["DANN"] = Candidate(DANNClassifier(max_epochs=max_epochs, **network), rates)
     return candidates
 

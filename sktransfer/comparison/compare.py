@@ -17,6 +17,7 @@ from sktransfer.adaptation.target_rows import (
     split_target,
 )
 from sktransfer.backbones import ChosenBackbone, choose_backbone
+from sktransfer.comparison.alignment_gain import alignment_gain
 from sktransfer.comparison.baseline import LARGEST_CLASS, choose_scoring, largest_class
 from sktransfer.comparison.budget import Budget
 from sktransfer.comparison.candidates import check_candidates, strategy_candidates
@@ -343,7 +344,9 @@ batch_size
         scoring_reason_=reason,
         backbone_=network.backbone,
         backbone_note_=network.note,
-        unlabeled_note_=unlabelled_gain(tables, study),
+        unlabeled_note_=unlabelled_gain(tables, study)
+        if study.y_target is None
+        else alignment_gain(tables, chosen),
     )
 
 

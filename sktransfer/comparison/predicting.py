@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.pipeline import Pipeline
 
+from sktransfer.adaptation import DomainAlignedClassifier
 from sktransfer.adaptation.domains import SOURCE
 from sktransfer.adaptation.estimator import AdaptedClassifier
 from sktransfer.finetuning import FineTuneClassifier
@@ -46,23 +47,24 @@ def predict_with_confidence(
         vectors = estimator[:-1].transform(X)
         return predict_with_confidence(estimator.steps[-1][1], vectors, of_source=of_source)
     domain: dict[str, Any] = {}
-    if of_source and isinstance(estimator, AdaptedClassifier):
+    if of_source and isinstance(estimator, AdaptedClassifier | DomainAlignedClassifier):
         domain = {"sample_domain": np.full(len(X), SOURCE)}
     if isinstance(estimator, FineTuneClassifier | AdaptedClassifier):
         probabilities = estimator.predict_proba(X, **domain)
         if np.isfinite(probabilities).all():  # otherwise `predict` says which image it was
             labels = estimator.classes_[probabilities.argmax(axis=1)]
             return labels, probabilities.max(axis=1).astype(np.float32)
-    return np.asarray(estimator.predict(X)), _confidence(estimator, X)
+    return np.asarray(estimator.predict(X, **domain)), _confidence(estimator, X, domain)
 
 
-def _confidence(estimator: Any, X: Any) -> NDArray[np.float32] | None:
+def _confidence(estimator: Any, X: Any, domain: dict[str, Any]) -> NDArray[np.float32] | None:
     if hasattr(estimator, "predict_proba"):
-        highest: NDArray[np.float32] = estimator.predict_proba(X).max(axis=1).astype(np.float32)
+        probabilities = estimator.predict_proba(X, **domain)
+        highest: NDArray[np.float32] = probabilities.max(axis=1).astype(np.float32)
         return highest
     if not hasattr(estimator, "decision_function"):
         return None
-    decision = np.asarray(estimator.decision_function(X), dtype=np.float32)
+    decision = np.asarray(estimator.decision_function(X, **domain), dtype=np.float32)
     if decision.ndim == 1:
         return np.abs(decision)
     two = np.partition(decision, -2, axis=1)[:, -2:]

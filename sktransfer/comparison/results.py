@@ -110,7 +110,8 @@ class StrategyComparison:
     backbone_note_ : str
         Sentence on why it is not the default network; or "".
     unlabeled_note_ : str
-        Sentence on whether the images without labels helped; or "" if there were none.
+        Sentence on whether the images without labels helped, or, where the target's labels score, whether
+        adapting a network to it gained more than aligning stored features; or "" if there were none.
 
     See Also
     --------

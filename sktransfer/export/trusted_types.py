@@ -7,10 +7,14 @@ from typing import Final
 __all__ = ["TRUSTED_TYPES"]
 
 _OURS = (
+    "adaptation.aligned_classifier.DomainAlignedClassifier",
     "adaptation.dann.DANNClassifier",
     "adaptation.discrepancy.DeepCORALClassifier",
     "adaptation.discrepancy.MMDClassifier",
     "adaptation.heads.TwoHeads",
+    "adaptation.vector_maps.Affine",
+    "adaptation.vector_maps.Displacement",
+    "adaptation.vector_maps.VectorMaps",
     "features.plan.FeaturePlan",
     "features.plan.Slot",
     "features.transformer.DeepFeatureTransformer",

@@ -330,10 +330,22 @@ def test_dann_is_compared_where_there_is_a_target():
         domains.y_source[rows],
         X_target=domains.X_target[target],
         y_target=domains.y_target[target],
-        **QUICK | {"candidates": ["frozen", "DANN"], "cv": 2, "max_epochs": 1},
+        **QUICK
+        | {
+            "candidates": ["frozen", "DANN", "CORAL + logistic regression"],
+            "cv": 2,
+            "max_epochs": 1,
+        },
     )
     results = comparison.results_.set_index("candidate")
-    assert results.loc["DANN", "strategy"] == "adaptation"
+    for name in ("DANN", "CORAL + logistic regression"):
+        assert results.loc[name, "strategy"] == "adaptation"
+        assert f"{name} ({results.loc[name, 'score_mean']:.3f})" in comparison.unlabeled_note_
+    simple_is_better = (
+        results.loc["DANN", "score_mean"]
+        <= results.loc["CORAL + logistic regression", "score_mean"]
+    )
+    assert ("need not adapt" in comparison.unlabeled_note_) == simple_is_better
     assert results["score_mean"].between(0.1, 1).all()
     with pytest.raises(ValueError, match="'DANN' needs images of a target"):
         compare_strategies(domains.X_source, domains.y_source, candidates=["DANN"])

@@ -7,9 +7,9 @@ only these; then each candidate's best setting is fitted on all of them and scor
 test part of the set, at most `--test` of it, or of a folder all others. The regret of an advice is the accuracy of the
 best candidate there less that of the advised one; the best of several is lucky too, so the regret against the candidate
 that is best on average over the draws is given beside it. An interval of `results_` covers if that accuracy lies in it.
-To be affordable, `partial` is compared up to `--tuned` images a class and trained once beyond it where it is
-recommended; `full` and `scratch` are left out. Every draw is written when it ends, and a call that finds it in `--out`
-goes on with the next.
+To be affordable, the forest is compared up to `--forest` images a class and `partial`, of `tiny`, up to `--tuned`;
+where it is recommended it is trained once in any case. `full` and `scratch` are left out. Every draw is written when it
+ends, and a call that finds it in `--out` goes on with the next.
 """
 
 from __future__ import annotations
@@ -47,7 +47,6 @@ CHEAP = [
     "raw pixels + logistic regression",
     "features + logistic regression",
     "features + SVM",
-    "features + random forest",
 ]
 RECOMMENDED = "recommended"
 
@@ -105,9 +104,12 @@ def drawn(task: Task, per_class: int, number: int) -> Draw | None:
     return Draw(task.X[rows], task.y[rows], *test)
 
 
-def names_of(task: Task, per_class: int, n_tuned: int) -> list[str]:
+def names_of(task: Task, per_class: int, options: argparse.Namespace) -> list[str]:
     """Name the candidates that are compared."""
-    return [*CHEAP, "partial"] if task.test is not None and per_class <= n_tuned else CHEAP
+    forest = ["features + random forest"] if per_class <= options.forest else []
+    is_small = task.network["backbone"] == "tiny"
+    tuned = ["partial"] if is_small and per_class <= options.tuned else []
+    return [*CHEAP, *forest, *tuned]
 
 
 def study(
@@ -117,7 +119,7 @@ def study(
     start = time.perf_counter()
     shared = task.network | {"cache": str(options.cache), "random_state": number}
     compared = compare_strategies(
-        draw.X, draw.y, candidates=names_of(task, per_class, options.tuned),
+        draw.X, draw.y, candidates=names_of(task, per_class, options),
         layers=options.layers, max_epochs=options.max_epochs, n_jobs=1, **shared,
     )  # fmt: skip
     candidates = compared.results_[compared.results_["strategy"] != "largest class"]
@@ -286,7 +288,8 @@ def main() -> None:
     parser.add_argument("--per-class", type=int, nargs="+", default=[10, 30, 100])
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--test", type=int, default=2000)
-    parser.add_argument("--tuned", type=int, default=10)
+    parser.add_argument("--forest", type=int, default=100)
+    parser.add_argument("--tuned", type=int, default=30)
     parser.add_argument(
         "--layers", type=int, nargs="+", help="searched; default: as users get them"
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["cached", "reachable"]
+__all__ = ["cache_of_hub", "cached", "reachable"]
 
 _FILES = ("model.safetensors", "pytorch_model.bin")  # names that timm looks for
 _TIMEOUT_S = 10.0
@@ -45,6 +46,15 @@ def cached(repository: str, files: Sequence[str] = _FILES) -> bool:
     hub: Any = importlib.import_module("huggingface_hub")
     name, options = _address(repository)
     return any(isinstance(hub.try_to_load_from_cache(name, file, **options), str) for file in files)
+
+
+def cache_of_hub() -> tuple[str, list[str]]:
+    """Return the folder of the hub's cache on this machine, and the repositories that it holds."""
+    constants: Any = importlib.import_module("huggingface_hub.constants")
+    folder = Path(constants.HF_HUB_CACHE)
+    return str(folder), sorted(
+        entry.name.removeprefix("models--").replace("--", "/") for entry in folder.glob("models--*")
+    )
 
 
 def _address(repository: str) -> tuple[str, dict[str, str]]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from sktransfer.backbones.hub import reachable
+from sktransfer.backbones.hub import cache_of_hub, reachable
 from sktransfer.backbones.last_map import Place, add_last_map, last_maps, place_for
 from sktransfer.backbones.recording import record
 from sktransfer.backbones.spec import (
@@ -31,6 +31,7 @@ from sktransfer.backbones.spec import (
     trace_shapes,
 )
 from sktransfer.backbones.tracing import Run, cut_at, units_around
+from sktransfer.directories import first_names
 from sktransfer.exceptions import UnknownBackboneError, WeightsNotFoundError
 from sktransfer.preprocessing import Preprocessing
 from sktransfer.torch_internals import version_of
@@ -163,7 +164,7 @@ def _timm() -> Any:
     except ImportError as exc:
         raise ImportError(
             "backbones that start with 'timm:' need timm, which is not installed. "
-            "Run: pip install sktransfer[timm]"
+            "Run: pip install timm"
         ) from exc
 
 
@@ -171,7 +172,7 @@ def _create(name: str, pretrained: bool = False, repository: str | None = None) 
     """Build a network, with timm's own download and cache for its weights."""
     timm = _timm()
     if repository is not None and not reachable(repository):
-        raise _without_network(name)
+        raise _without_network(name, repository)
     try:
         with warnings.catch_warnings():
             # Names such as "xception" are old but are what people know.
@@ -182,7 +183,7 @@ def _create(name: str, pretrained: bool = False, repository: str | None = None) 
     except OSError as exc:  # huggingface_hub's errors for all that can happen on the way
         if getattr(getattr(exc, "response", None), "status_code", None) in (401, 403):
             raise _needs_login(name, repository) from exc
-        raise _without_network(name) from exc
+        raise _without_network(name, repository) from exc
     return module
 
 
@@ -221,11 +222,18 @@ def _sizes(architecture: str) -> dict[str, bool]:
     return {"dynamic_img_size": True} if switches else {}
 
 
-def _without_network(name: str) -> WeightsNotFoundError:
+def _without_network(name: str, repository: str | None) -> WeightsNotFoundError:
+    advice = ""
+    if repository is not None:
+        folder, here = cache_of_hub()
+        advice = (
+            f"; the file is model.safetensors of https://huggingface.co/{repository.partition('@')[0]}, and the "
+            f"cache folder {folder!r} holds {first_names(here) if here else 'none so far'}"
+        )
     return WeightsNotFoundError(
         f"the weights of {PREFIX}{name} are not in timm's cache folder and could not be "
         f"downloaded (no network). Pass weights='path/to/{name}.safetensors', or "
-        'backbone="tiny" for the small network that ships with sktransfer.'
+        f'backbone="tiny" for the small network that ships with sktransfer{advice}.'
     )
 
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from sktransfer.backbones.registry import get_backbone, list_backbones
 from sktransfer.backbones.spec import build_without_values
 from sktransfer.backbones.weight_values import refuse_odd_kinds
+from sktransfer.directories import first_names
 from sktransfer.exceptions import (
     SkTransferError,
     WeightsError,
@@ -45,6 +46,7 @@ __all__ = [
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model")  # keys under which trainers keep weights
 _PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
+_ENDINGS = (".safetensors", ".pth", ".pt")
 _COUNTER = "num_batches_tracked"
 _SHOWN = 3
 _TIMEOUT_S = 10  # for a server to answer
@@ -83,7 +85,9 @@ def download(backbone: str, name: str, url: str | None) -> Path:
         raise WeightsNotFoundError(
             f"the weights {name} of {backbone} are not in the cache folder and could not be "
             f'downloaded ({reason}). Pass weights="path/to/{backbone}.safetensors", or '
-            'backbone="tiny" for the small network that ships with sktransfer.'
+            'backbone="tiny" for the small network that ships with sktransfer; or fetch '
+            f"{path.name!r} from {url} elsewhere and put it into {str(path.parent)!r}, which holds "
+            f"{_weights_in(path.parent)}."
         ) from exc
     except RuntimeError as exc:
         raise WeightsError(
@@ -91,6 +95,13 @@ def download(backbone: str, name: str, url: str | None) -> Path:
             "Try again."
         ) from exc
     return path
+
+
+def _weights_in(folder: Path) -> str:
+    """Name the files of weights in a folder."""
+    files = folder.glob("*") if folder.is_dir() else ()
+    names = sorted(file.name for file in files if file.suffix in _ENDINGS)
+    return first_names(names) if names else "none so far"
 
 
 def _announce(backbone: str, name: str, url: str, path: Path) -> None:

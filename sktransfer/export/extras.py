@@ -7,6 +7,8 @@ from typing import Any
 
 __all__ = ["imported"]
 
+_PACKAGES = {"onnx": "onnx onnxruntime onnxscript skl2onnx", "skops": "skops"}
+
 
 def imported(extra: str, *names: str) -> list[Any]:
     """Import packages of an extra.
@@ -36,5 +38,5 @@ def _imported(extra: str, name: str) -> Any:
     except ImportError as exc:
         raise ImportError(
             f"this needs the package {name.partition('.')[0]}, which is not installed or cannot be "
-            f"imported ({exc}). Install it with: pip install 'sktransfer[{extra}]'"
+            f"imported ({exc}). Install it with: pip install {_PACKAGES[extra]}"
         ) from exc

@@ -225,11 +225,15 @@ def test_an_answer_that_is_no_file_is_told(server):
         load_backbone(_published(f"{address}/none.pth"))
 
 
-def test_without_a_network_the_error_says_what_to_do():
+def test_without_a_network_the_error_says_what_to_do(hub):
+    hub.mkdir(parents=True)
+    (hub / "other.pth").touch()
     message = (
         "the weights IMAGENET1K_V2 of resnet50 are not in the cache folder and could not be "
         'downloaded (no network). Pass weights="path/to/resnet50.safetensors", or backbone="tiny" '
-        "for the small network that ships with sktransfer."
+        "for the small network that ships with sktransfer; or fetch 'resnet50-11ad3fa6.pth' from "
+        "https://download.pytorch.org/models/resnet50-11ad3fa6.pth elsewhere and put it into "
+        f"{str(hub)!r}, which holds 'other.pth'."
     )
     with pytest.raises(WeightsNotFoundError, match=re.escape(message)):
         load_backbone("resnet50")

@@ -117,7 +117,7 @@ def _system_of(path: str) -> Any:
     if find_spec("fsspec") is None:
         raise ImportError(
             f"the source {path!r} is a URL, which needs the package fsspec (and s3fs for s3://, gcsfs for "
-            "gs://). Install it with: pip install sktransfer[remote]."
+            "gs://). Install it with: pip install fsspec."
         )
     import fsspec
 

@@ -75,7 +75,7 @@ def audit_images(
 
     Returns
     -------
-    DataFrame, one row per image, in the order of `X`
+    DataFrame, one row per image, in the order of `X`; a notebook shows what was found
         ``path`` (None if it has none); ``label``; ``problem``, why it cannot be read, or "";
         ``width``, ``height``, upright, in pixels; ``mode`` and ``format`` of the file;
         ``odd_size`` and ``odd_mode``, unlike most others;
@@ -183,7 +183,11 @@ def audit_images(
         withheld = _is_poor(accuracy, codes)
         if withheld:
             judged |= {name: _unjudged(n)[name] for name in ("suspect_label", "suggested_label")}
-    audit = table.assign(**{name: text_column(values) for name, values in judged.items()})
+    from sktransfer.audit.table import AuditTable  # pandas takes a while to import
+
+    audit = AuditTable(
+        table.assign(**{name: text_column(values) for name, values in judged.items()})
+    )
     audit.attrs["near_threshold"] = near.threshold
     audit.attrs["label_accuracy"] = accuracy
     audit.attrs["suspects_withheld"] = bool(withheld)

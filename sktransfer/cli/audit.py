@@ -142,13 +142,10 @@ def _as_text(table: pd.DataFrame, images: Images) -> str:
             f"{title}: {len(items) or 'none'}",
             *(f"  {readable(item)}" for item in items),
         ]
-    if table.attrs.get("suspects_withheld"):
-        accuracy = table.attrs["label_accuracy"]
-        withheld = (
-            f"No label is called wrong: the classifier that judges them gets only {accuracy:.0%} "
-            "right itself. Give a network that knows such images, by --backbone."
-        )
-        lines += ["", withheld]
+    from sktransfer.audit.answer import withheld_of  # beside what needs torch
+
+    if withheld := withheld_of(table):
+        lines += ["", f"{withheld} Give a network that knows such images, by --backbone."]
     return "\n".join(lines)
 
 

@@ -60,6 +60,18 @@ def test_a_row_for_each_image_in_the_order_of_x(audit, photos):
     assert audit.index.equals(pd.RangeIndex(len(photos)))
 
 
+def test_a_notebook_shows_what_was_found_and_slices_are_plain_tables(audit):
+    html = audit._repr_html_()
+    assert "<p>In 48 images:</p><ul><li>2 images that cannot be read</li><li>4 images" in html
+    assert "<td>45_broken.jpg</td>" in html
+    assert "cannot be read: is a truncated" in html
+    assert type(audit.head()) is pd.DataFrame
+    assert (
+        "Nothing was found in 5 images."
+        in audit_images(audit["path"][20:25], backbone="tiny")._repr_html_()
+    )
+
+
 def test_copies_of_the_same_pixels_are_exact_whatever_file_they_are_in(audit):
     exact = audit["exact_group"][audit["exact_group"] >= 0]
     assert exact.to_dict() == {3: 3, 40: 3, 13: 13, 47: 13}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from sktransfer.plotting.canvas import import_matplotlib, plain_text
 from sktransfer.plotting.overlay import overlays
 from sktransfer.proportions import wilson_interval
 from sktransfer.report.page import Section, paragraphs
-from sktransfer.report.pictures import image_tag, plot_figure
+from sktransfer.report.pictures import image_tag, name_of, plot_figure
 from sktransfer.saliency import saliency_maps
 
 if TYPE_CHECKING:
@@ -235,7 +234,7 @@ def _example(
     pixels: NDArray[np.uint8],
     shown: NDArray[np.uint8],
 ) -> str:
-    name = _name_of(X, row)
+    name = name_of(X, row)
     verdict = f"{said}" if said == label else f"said {said}, labelled {label}"
     kind = "" if said == label else ' class="wrong"'
     return (
@@ -243,14 +242,6 @@ def _example(
         f"{image_tag(shown, f'The same with what speaks for {said} in orange')}"
         f"<figcaption><span{kind}>{escape(verdict)}</span><br>{escape(name)}</figcaption></figure></li>"
     )
-
-
-def _name_of(X: object, row: int) -> str:
-    item = take(X, np.array([row]))
-    item = item.iloc[0] if hasattr(item, "iloc") else item[0]
-    if isinstance(item, str | os.PathLike):
-        return os.path.basename(os.fsdecode(item))  # noqa: PTH119 - also of bytes
-    return f"image {row}"
 
 
 def _one_of_each(rows: NDArray[np.intp], y: NDArray[np.generic]) -> NDArray[np.intp]:

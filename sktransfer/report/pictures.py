@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import warnings
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from sktransfer.images.indexing import take
 from sktransfer.plotting.canvas import import_matplotlib
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-__all__ = ["image_tag", "plot_figure", "thumbnail"]
+__all__ = ["image_tag", "name_of", "plot_figure", "thumbnail"]
 
 _INKS = {"light": ("#1c2733", "#9aa5b1"), "dark": ("#e7ecf1", "#66727f")}  # of text and of frames
 _MANY_MARKS = 300  # from which on they are drawn as pixels, to keep the file small
@@ -66,6 +68,15 @@ def thumbnail(image: Image.Image, alt: str, size: int = 144) -> str:
         )
     image.thumbnail((size, size))
     return _tag(image, alt)
+
+
+def name_of(X: Any, row: int) -> str:
+    """Name an image by its file, without folders, or else by its row."""
+    item = take(X, np.array([row]))
+    item = item.iloc[0] if hasattr(item, "iloc") else item[0]
+    if isinstance(item, str | os.PathLike):
+        return os.path.basename(os.fsdecode(item))  # noqa: PTH119 - also of bytes
+    return f"image {row}"
 
 
 def _tag(image: Image.Image, alt: str) -> str:

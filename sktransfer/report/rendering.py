@@ -21,6 +21,7 @@ from sktransfer.report.answer import answer_section, recommendation_section
 from sktransfer.report.examples import examples_section, hold_out
 from sktransfer.report.feature_plots import evidence_section
 from sktransfer.report.findings import audit_section
+from sktransfer.report.mistakes import mistakes_section
 from sktransfer.report.page import Section, make_page, or_sentence, paragraphs
 from sktransfer.report.reproduction import code_of
 from sktransfer.report.scores import plots_section, table_section
@@ -166,6 +167,12 @@ def _of_images(
     needed = _NEEDS.get(winner.get("strategy"))
     if needed is None or more[needed] is not None:
         sections.append(or_sentence("What it gets right and wrong", examples))
+    mistakes = getattr(comparison, "mistakes_", None)
+    if mistakes is not None and len(mistakes):
+        scored = X if more["y_target"] is None else more["X_target"]
+        shape = getattr(_first_step(comparison.best_estimator_), "image_shape", None)
+        shown = partial(mistakes_section, mistakes, scored, image_shape=shape)
+        sections.append(or_sentence("All its mistakes", shown))
     featured = _best_with_features(comparison)
     if featured is not None:
         made = partial(evidence_section, featured, X, y, folds, scoring)

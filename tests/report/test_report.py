@@ -43,6 +43,15 @@ RESULTS = pd.DataFrame(
         "size_bytes": [12345.0, 8.9e6, 2e4],
     }
 )
+MISTAKES = pd.DataFrame(
+    {
+        "image": [17, 4, 17],
+        "fold": [0, 1, 5],
+        "label": ["one", "two", "one"],
+        "predicted": ["two", None, "two"],
+        "confidence": [0.9, 0.8, 0.7],
+    }
+)
 FOLDS = pd.DataFrame({name: [0.9, 0.95] for name in RESULTS["candidate"]})
 
 
@@ -67,6 +76,7 @@ def comparison(images):
         fold_scores_=FOLDS,
         best_estimator_=model.fit(*images),
         searches_={"features + SVM": search},
+        mistakes_=MISTAKES,
     )
 
 
@@ -145,6 +155,7 @@ def test_the_report_has_its_sections_in_order(outline):
         ("h2", "What the rule of thumb advises"),
         ("h2", "What it gets right and wrong"),
         ("h3", "Where it looks"),
+        ("h2", "All its mistakes"),
         ("h2", "What the features tell"),
         ("h2", "The images themselves"),
         ("h2", "The code that reproduces the winner"),
@@ -177,6 +188,15 @@ def test_the_advice_and_the_audit_are_in_words(outline):
     assert "the same pixels as image 1" in text
     assert "looks like two (93%)" in text
     assert "Compare again with StratifiedGroupKFold" in text
+
+
+def test_every_mistake_on_held_out_images_is_shown_once_and_the_surest_first(outline):
+    text = _text(outline)
+    assert "2 images of 60 got another label than theirs from a copy of the winner" in text
+    shown = text.partition("got another label than theirs")[2]
+    assert "two , labelled one" in shown
+    assert "none of the classes , labelled two" in shown
+    assert shown.index("17.png") < shown.index("4.png")
 
 
 def test_what_was_not_tested_is_not_called_as_good(tmp_path, comparison):

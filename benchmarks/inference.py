@@ -204,6 +204,23 @@ def search_under(name, n_workers, backing):
     return all(np.array_equal(wanted[key], found[key]) for key in scores)
 
 
+def print_costs(photographs, networks, scratch):
+    """Estimate what a billion images like some photographs would take, a network a line."""
+    paths = sorted(str(path) for path in photographs.rglob("*.jpg"))
+    for network in networks:
+        model = DeepFeatureTransformer(
+            network, weights="default" if network == "tiny" else "random", random_state=0
+        )
+        fitted = make_pipeline(model, LogisticRegression(max_iter=50)).fit(
+            paths[:40], np.arange(40) % 2
+        )
+        file = scratch / f"{network}.joblib"
+        joblib.dump(fitted, file)
+        batch_inference(file, paths[:64], scratch / f"{network}-warm")
+        run = batch_inference(file, paths, scratch / network, shard_rows=200)
+        print(f"{network}: {run.estimate(1_000_000_000)}", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=20_000)
@@ -212,10 +229,17 @@ def main():
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--searches", nargs="*", default=[])
+    parser.add_argument(
+        "--costs", type=Path, metavar="FOLDER", help="photographs; nothing else runs"
+    )
+    parser.add_argument("--networks", nargs="*", default=["tiny", "mobilenet_v2", "resnet50"])
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as scratch:
         folder, source = Path(scratch), Path(scratch, "tars")
+        if options.costs is not None:
+            print_costs(options.costs, options.networks, folder)
+            return
         source.mkdir()
         damaged = make_tars(source, options.images, options.damaged)
         digits = load_digit_images()

@@ -11,11 +11,11 @@ import numpy as np
 from PIL import Image
 
 from sktransfer import audit_images
-from sktransfer.datasets import load_digit_masks
+from sktransfer.datasets import load_digit_domains
 
-X = list(load_digit_masks().X[:120])
+X = list(load_digit_domains().X_target[:120])
 X[40] = X[3]  # the same image twice,
-smaller = Image.fromarray(X[7]).resize((48, 48))  # and one that was resized
+smaller = Image.fromarray(X[7]).resize((24, 24))  # and one that was resized
 X[90] = np.asarray(smaller)
 audit = audit_images(X, backbone="tiny")
 copies = audit[(audit["exact_group"] >= 0) | (audit["near_group"] >= 0)]

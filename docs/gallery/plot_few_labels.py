@@ -20,10 +20,11 @@ from sktransfer import (
     NeighborSelfTrainingClassifier,
     NeighborSmoother,
 )
-from sktransfer.datasets import load_digit_images
+from sktransfer.datasets import load_digit_domains
 
-X, y = load_digit_images(return_X_y=True)
-y = np.where(np.arange(len(y)) < 60, y, -1)  # labels for the first sixty
+domains = load_digit_domains()
+X = domains.X_target
+y = np.where(np.arange(len(X)) < 100, domains.y_target, -1)  # labels for the first hundred
 features = make_pipeline(DeepFeatureTransformer("tiny"), StandardScaler())
 head = LogisticRegression(C=0.01, max_iter=1000)
 candidates = {

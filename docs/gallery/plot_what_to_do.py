@@ -7,10 +7,10 @@ they are to what the network knows. Both are measured here, and the answer says 
 """
 
 from sktransfer import recommend_strategy
-from sktransfer.datasets import load_digit_images
+from sktransfer.datasets import load_digit_domains
 
-X, y = load_digit_images(return_X_y=True)
-advice = recommend_strategy(X[:150], y[:150], backbone="tiny")
+domains = load_digit_domains()
+advice = recommend_strategy(domains.X_target[:150], domains.y_target[:150], backbone="tiny")
 print(advice)
 
 # %%

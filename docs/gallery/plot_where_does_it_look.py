@@ -16,11 +16,13 @@ from sktransfer import DeepFeatureTransformer, SaliencyDisplay
 from sktransfer.datasets import load_digit_masks
 
 data = load_digit_masks()
-y = np.array([mask.max() for mask in data.y])  # the digit on each photograph
+alone = [row for row, mask in enumerate(data.y) if len(np.unique(mask)) == 2]  # a single digit
+X = data.X[alone]
+y = np.array([0, 0, 1, 7])[[mask.max() for mask in data.y[alone]]]
 features = DeepFeatureTransformer("tiny", layers=-2, pooling="avgmax")
 model = make_pipeline(features, StandardScaler(), PCA(50), LogisticRegression(C=0.01))
-model.fit(data.X[:200], y[:200])
-display = SaliencyDisplay.from_estimator(model, data.X[200:206], y[200:206])
+model.fit(X[:-4], y[:-4])
+display = SaliencyDisplay.from_estimator(model, X[-4:], y[-4:])
 
 # %%
 # The parts add up:

@@ -17,6 +17,7 @@ from sktransfer.adaptation.unlabeled_scoring import warn_of_unlabeled_in_scorer
 from sktransfer.adaptation.vector_maps import MAPS
 from sktransfer.labels import labelled_rows
 from sktransfer.parameters import check_parameters, checked, choice, integer
+from sktransfer.reference_page import ReferencePage
 from sktransfer.training.targets import refuse_missing_y
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def _fitted_has(name: str) -> Callable[[Any], bool]:
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class DomainAlignedClassifier(
+    ReferencePage,
     ClassifierMixin,  # type: ignore[misc] # sklearn is untyped
     BaseEstimator,  # type: ignore[misc]
 ):
@@ -73,6 +75,11 @@ class DomainAlignedClassifier(
         From `fit`, if POT is needed and not installed.
     ValueError
         From `fit`, if there are not two rows of a domain.
+
+    See Also
+    --------
+    DANNClassifier : Trains a network, or a bottleneck on vectors, so that the domains cannot be told apart.
+    DomainsDisplay : Draws the domains.
 
     References
     ----------

@@ -167,7 +167,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=200, help="number of photographs")
     parser.add_argument("--networks", nargs="+", default=NETWORKS)
     parser.add_argument(
-        "--poolings", nargs="+", default=POOLINGS, choices=POOLINGS, help="of the first network"
+        "--poolings", nargs="*", default=POOLINGS, choices=POOLINGS, help="of the first network"
     )
     parser.add_argument("--heads", type=int, default=len(HEADS), help="number of heads")
     parser.add_argument(

@@ -89,7 +89,7 @@ ESTIMATORS = [
     ),
 ]
 
-ADAPTATIONS = {"bottleneck": 16, "lr": 0.02, "max_epochs": 20, "dropout": 0.0, "unlabeled": "none"}
+ADAPTATIONS = {"bottleneck": 16, "lr": 0.05, "max_epochs": 8, "dropout": 0.0, "unlabeled": "none"}
 OF_TABLES = [
     DANN(None, domain_head=(16,), **ADAPTATIONS),
     DeepCORAL(None, **ADAPTATIONS),
@@ -101,10 +101,9 @@ OF_TABLES = [
     SquareRootTransformer(),
 ]
 DISTILLED = Distilled(
-    "tiny",
-    teacher=DeepFeatureTransformer("tiny", layers=-2, image_shape="row", image_size=32),
+    small_transformer,
+    teacher=DeepFeatureTransformer(small_transformer, pooling="token", image_shape="row"),
     image_shape="row",
-    image_size=32,
     max_epochs=1,
     precision="float32",
     check_teacher=False,
@@ -120,7 +119,7 @@ OF_IMAGES = [
         precision="float32",
     ),
     DANN("tiny", image_size=32, max_epochs=1, domain_head=(8,)),
-    clone(DISTILLED).set_params(teacher="tiny"),
+    clone(DISTILLED).set_params(backbone="tiny", teacher="tiny", image_size=32),
 ]
 
 # The names of scikit-learn's checks that cannot run here, with the reason. None may fail.

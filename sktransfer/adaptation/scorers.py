@@ -42,10 +42,12 @@ class UnsupervisedScorer(ReferencePage, BaseEstimator):  # type: ignore[misc] # 
 
     Parameters
     ----------
-    method : str, default="information_maximization"
+    method : str, default="source_and_information"
+        - "source_and_information": the accuracy on the source, plus what the predictions of the target
+          tell of their classes as a share of the most that is possible: a vote of the next two.
         - "source_accuracy": the accuracy on the source; knows nothing of the target, the baseline.
-        - "target_entropy": minus the mean entropy of the target's predictions.
         - "information_maximization": predictions certain one by one and even together.
+        - "target_entropy": minus the mean entropy of the target's predictions.
         - "batch_nuclear_norm": the same by the nuclear norm of the matrix of predictions.
         - "soft_neighborhood_density": predictions that form dense groups.
         - "deep_embedded_validation": minus the error of the source rows, each weighted by how much
@@ -77,7 +79,7 @@ class UnsupervisedScorer(ReferencePage, BaseEstimator):  # type: ignore[misc] # 
     >>> y = np.repeat([0, 1], 50)
     >>> y[::2] = -1  # the target
     >>> model = LogisticRegression().fit(X[y >= 0], y[y >= 0])
-    >>> bool(UnsupervisedScorer()(model, X, y) > 0.4)
+    >>> bool(UnsupervisedScorer()(model, X, y) > 1.6)  # of 2
     True
     >>> UnsupervisedScorer(floor=1.1)(model, X, y) < -1e5
     True
@@ -85,7 +87,7 @@ class UnsupervisedScorer(ReferencePage, BaseEstimator):  # type: ignore[misc] # 
 
     def __init__(
         self,
-        method: str = "information_maximization",
+        method: str = "source_and_information",
         *,
         floor: float | str = "auto",
         random_state: int = 0,
@@ -148,6 +150,14 @@ def _source_accuracy(_: object, __: object, ___: Domains, accuracy: float, ____:
     return accuracy
 
 
+def _source_and_information(
+    estimator: object, X: object, domains: Domains, accuracy: float, __: int
+) -> float:
+    probabilities = _of_target(estimator, X, domains)
+    most = float(np.log(probabilities.shape[1]))
+    return accuracy + information_maximization(probabilities) / most
+
+
 def _target_entropy(estimator: object, X: object, domains: Domains, _: float, __: int) -> float:
     return -mean_entropy(_of_target(estimator, X, domains))
 
@@ -197,6 +207,7 @@ def _reverse(estimator: Any, X: Any, domains: Domains, _: float, seed: int) -> f
 
 
 METHODS: Final[dict[str, Callable[..., float]]] = {
+    "source_and_information": _source_and_information,
     "source_accuracy": _source_accuracy,
     "target_entropy": _target_entropy,
     "information_maximization": _information,

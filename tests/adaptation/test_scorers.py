@@ -68,6 +68,17 @@ def test_a_target_far_from_what_the_model_knows_costs(method, blobs):
     assert scorer(good, X, y) > scorer(bad, shifted, y) + 0.05
 
 
+def test_the_default_is_a_vote_of_the_source_and_the_target(blobs):
+    X, y, _ = blobs
+    for sharpness in (1.0, 9.0):
+        model = SourceOnly(angle=0.3, sharpness=sharpness).fit(X, y)
+        accuracy = UnsupervisedScorer("source_accuracy")(model, X, y)
+        information = UnsupervisedScorer("information_maximization")(model, X, y)
+        assert UnsupervisedScorer()(model, X, y) == pytest.approx(
+            accuracy + information / np.log(3)
+        )
+
+
 def test_reverse_validation_finds_out_that_the_target_is_labelled_wrongly(blobs):
     X, y, _ = blobs
     turned = np.where((y == -1)[:, None], -X, X)  # the two classes at the sides change places
@@ -142,7 +153,7 @@ def test_a_class_that_the_model_has_not_seen_costs_and_does_not_raise(blobs):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"method": "accuracy"}, r"method='accuracy' is not possible\. Choose one of: 'source_acc"),
+        ({"method": "accuracy"}, r"method='accuracy' is not possible\. Choose one of: 'source_and"),
         ({"floor": "none"}, r"floor='none' is not possible\. Choose one of: 'auto'"),
     ],
 )

@@ -13,16 +13,16 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 RUNS = {
     "extraction": "--networks mobilenet_v3_small --images 4 --rounds 1",
-    "grid_search": "--network squeezenet1_1 --images 20",
+    "grid_search": "--network tiny --images 20",
     "store": "--only cost --cost-images 2 --images 8 --rounds 1",
     "memory": "--numbers 8",
     "finetuning": "--only speed --networks mobilenet_v3_small --images 4 --epochs 1 --full-epochs 1",
     "ranking": "--size 300 20 --images 50 --rounds 1",
     "audit": "--images 60 --copies 2",
     "domain_adaptation": "--only blobs --seeds 0 --methods DANN",
-    "unsupervised_choice": "--only blobs --seeds 0 --methods source_accuracy",
+    "unsupervised_choice": "--only blobs --seeds 0 --methods source_accuracy --epochs 4",
     "adaptation_speed": "--rounds 1 --images 64 --batch-size 16",
-    "export": "--images 4 --networks squeezenet1_1 --poolings max --heads 1 --sides",
+    "export": "--images 4 --networks tiny --poolings --heads 1 --sides",
     "comparison": "--images 60 --cv 2 --max-epochs 1 --candidates frozen",
 }
 

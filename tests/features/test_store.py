@@ -1,6 +1,5 @@
-import os
+import multiprocessing
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -207,45 +206,45 @@ def test_a_child_process_opens_the_store_for_itself(tmp_path):
 
 
 _WRITER = """
-import sys
-from pathlib import Path
 import numpy as np
-from sktransfer.features.engine import Engine
 from sktransfer.features.folder_store import FolderStore
 from sktransfer.features.store import Record
-store, first, n = FolderStore(Path(sys.argv[1]), 2**30), int(sys.argv[2]), int(sys.argv[3])
-print("ready", flush=True)
+store = FolderStore(folder, 2**30)
+ready.set()
 for start in range(first, first + n, 20):
     numbers = range(start, min(start + 20, first + n))
     keys = [b"%d" % i for i in numbers]
     missing = [i for i, found in zip(numbers, store.get_many(keys)) if found is None]
     store.put_many([b"%d" % i for i in missing], [Record(np.full(500, i, np.float32), 0.0) for i in missing])
-print("done", flush=True)
 """
 
 
-def _writer(folder, first, n):
-    return subprocess.Popen(
-        [sys.executable, "-c", _WRITER, str(folder), str(first), str(n)],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+def _writer(context, folder, first, n):
+    ready = context.Event()
+    names = {"folder": folder, "first": first, "n": n, "ready": ready}
+    process = context.Process(target=exec, args=(_WRITER, names))
+    process.start()
+    assert ready.wait(60)
+    return process
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_two_processes_on_one_folder_one_killed_again_and_again_lose_and_mix_nothing(tmp_path):
-    steady = _writer(tmp_path, 0, 6000)
+    # Their server loads the package once, and not each of them for itself.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["sktransfer.features.folder_store"])
+    steady = _writer(context, tmp_path, 0, 6000)
     rng = np.random.default_rng(0)
     for _ in range(5):
-        victim = _writer(tmp_path, 3000, 6000)  # half of it overlaps with the other
-        victim.stdout.readline()
+        victim = _writer(context, tmp_path, 3000, 6000)  # half of it overlaps with the other
         time.sleep(rng.uniform(0.01, 0.3))
-        os.kill(victim.pid, signal.SIGKILL)
-        victim.communicate()
-    assert "done" in steady.communicate()[0]
-    last = _writer(tmp_path, 3000, 6000)
-    assert "done" in last.communicate()[0]
+        victim.kill()
+        victim.join()
+    steady.join(60)
+    last = _writer(context, tmp_path, 3000, 6000)
+    last.join(60)
+    assert (steady.exitcode, last.exitcode) == (0, 0)
     found = FolderStore(tmp_path, 2**30).get_many([b"%d" % i for i in range(9000)])
     assert all(record is not None and (record.vector == i).all() for i, record in enumerate(found))
 

@@ -449,7 +449,7 @@ print(json.dumps({
 def test_identities_are_the_same_whatever_the_hash_seed(tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
     found = []
-    for seed in ("0", "1", "2"):
+    for seed in ("0", "1"):
         command = [sys.executable, tmp_path / "script.py", tmp_path]
         done = subprocess.run(
             command,
@@ -459,7 +459,7 @@ def test_identities_are_the_same_whatever_the_hash_seed(tmp_path):
             env={**os.environ, "PYTHONHASHSEED": seed},
         )
         found.append(json.loads(done.stdout))
-    assert [one.pop("hits") for one in found] == [0, 8, 8]
-    assert found[0] == found[1] == found[2]
+    assert [one.pop("hits") for one in found] == [0, 8]
+    assert found[0] == found[1]
     assert found[0]["network"] == found[0]["unpickled"]
     assert found[0]["network"][1] == found[0]["packaged"][1] == ""

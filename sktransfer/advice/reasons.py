@@ -133,6 +133,8 @@ def _on_layer(verdict: Verdict, probes: Probes) -> str:
         return f"Layer: {layer}, the last, because the network is trained; as they are, {best}."
     if layer == probes.best_layer:
         return f"Layer: {layer}; it has the highest accuracy, {probes.best_accuracy:.1%}."
+    if probes.last_is_within_error:
+        return f"Layer: {layer}, the last; {best}, but not beyond the error."
     return f"Layer: {layer}; {best}, but not beyond the error, and LogME prefers {layer}."
 
 

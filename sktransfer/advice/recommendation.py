@@ -168,10 +168,11 @@ def recommend_strategy(
     -----
     Similarity is ``gain``, the share of what a linear classifier on raw pixels gets wrong that one
     on the last stage gets right: at least .3 is similar, unless an earlier stage is better by more
-    than the standard error of the difference over the folds, corrected as in [1]_. Of stages and
-    poolings that cannot be told apart, the one with the highest LogME is chosen. `few_per_class`,
-    `parameters_per_image` and .3 are rules of thumb. Where training is recommended, compare it with
-    frozen features on your images before you rely on it.
+    than the standard error of the difference over the folds, corrected as in [1]_. Only then
+    is an earlier stage recommended for frozen features: of those that cannot be told from the best, the
+    one with the highest LogME, which also chooses between the poolings of the last stage if both are
+    among these. `few_per_class`, `parameters_per_image` and .3 are rules of thumb. Where training is
+    recommended, compare it with frozen features on your images before you rely on it.
 
     References
     ----------

@@ -1,12 +1,13 @@
 """`recommend_strategy` in its four quadrants, on images made to lie in them."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
 from sktransfer import Recommendation, recommend_strategy
-from sktransfer.advice.layer_probes import standard_error
+from sktransfer.advice.layer_probes import Probes, standard_error
 from sktransfer.backbones.tiny import tiny
 from sktransfer.preprocessing import Preprocessing
 
@@ -144,8 +145,31 @@ def test_the_table_holds_every_stage_and_pooling_and_the_network_runs_once(batch
     assert advice.probes["pooling"].tolist() == ["avg", "max"] * 5
     chosen = advice.probes.set_index(["layer", "pooling"]).loc[(*advice.layers, advice.pooling)]
     assert chosen["within_error"]
-    assert chosen["logme"] == advice.probes.loc[advice.probes["within_error"], "logme"].max()
     assert advice.figures["chance"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("within", "choice"),
+    [
+        (
+            [True, True, True, True],
+            ("b", "max"),
+        ),  # where little is told apart, the last layer stays
+        ([True, True, True, False], ("b", "avg")),
+        ([True, True, False, False], ("a", "avg")),  # an earlier one is better, so LogME may choose
+    ],
+)
+def test_an_earlier_layer_is_taken_only_where_it_is_distinguishably_better(within, choice):
+    table = pd.DataFrame(
+        {
+            "layer": ["a", "a", "b", "b"],
+            "pooling": ["avg", "max"] * 2,
+            "accuracy": [0.5, 0.6, 0.55, 0.55],
+            "logme": [0.9, 0.1, 0.2, 0.3],
+            "within_error": within,
+        }
+    )
+    assert Probes(table, np.zeros((4, 2)), np.zeros(2)).choice == choice
 
 
 def test_images_are_drawn_in_the_proportions_of_the_classes():

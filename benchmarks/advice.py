@@ -1,6 +1,6 @@
 """How much does one lose by taking the advice, and do the intervals hold what they promise?
 
-    python benchmarks/advice.py --data ../shared/data --cache /tmp/features --out advice.json
+    python benchmarks/advice.py --data ... --cache features --out advice.json
 
 From each set, 10, 30 and 100 images a class are drawn, five times. `compare_strategies` and `recommend_strategy` see
 only these; then each candidate's best setting is fitted on all of them and scored on images that took no part: of a

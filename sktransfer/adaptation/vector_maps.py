@@ -23,6 +23,12 @@ _REGULARIZATION: Final = 1.0
 _ENTROPY: Final = 0.05
 """Weight of the entropy of a transport plan, as a share of the largest cost."""
 
+_CLASSES: Final = 0.1
+"""Weight of what keeps the classes of the source apart, as a share of the largest cost."""
+
+_PRECISION: Final = 1e-4
+"""Mass of the source, of 1, that may be carried wrongly; what is carried to a row changes no more after it."""
+
 
 @dataclass(frozen=True)
 class Affine:
@@ -160,7 +166,14 @@ def optimal_transport(
     masses = [np.full(len(rows), 1 / len(rows)) for rows in (known, others)]
     _, classes = np.unique(labels, return_inverse=True)
     plan = ot.da.sinkhorn_lpl1_mm(
-        masses[0], classes, masses[1], cost / cost.max(), _ENTROPY, eta=0.1
+        masses[0],
+        classes,
+        masses[1],
+        cost / cost.max(),
+        _ENTROPY,
+        eta=_CLASSES,
+        numInnerItermax=1000,
+        stopInnerThr=_PRECISION,
     )
     arrived = plan @ others / plan.sum(axis=1, keepdims=True)
     return VectorMaps(Displacement(of_source, known, arrived - known), of_target)

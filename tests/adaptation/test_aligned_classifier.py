@@ -12,10 +12,7 @@ from sktransfer.adaptation.target_rows import fit_on
 from sktransfer.adaptation.vector_maps import MAPS
 from sktransfer.comparison.predicting import predict_with_confidence
 
-METHODS = [
-    pytest.param(name, id=name, marks=pytest.mark.filterwarnings("ignore:Sinkhorn"))
-    for name in MAPS
-]
+METHODS = list(MAPS)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +87,6 @@ def test_subspaces_are_those_of_the_largest_variance_and_their_signs_do_not_matt
     np.testing.assert_allclose(both, of_source @ of_target.T, atol=1e-8)
 
 
-@pytest.mark.filterwarnings("ignore:Sinkhorn")
 def test_transport_carries_classes_to_classes_and_new_rows_as_their_neighbours(domains):
     pytest.importorskip("ot")
     source, y, target = domains

@@ -10,7 +10,6 @@ matrices, its rate divided by the operations of the network.
 from __future__ import annotations
 
 import argparse
-import time
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ import numpy as np
 import torch
 import torchvision
 from PIL import Image
-from reporting import in_turn, print_table, save
+from reporting import bfloat16_rate, in_turn, print_table, save
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
@@ -108,18 +107,11 @@ TIMM_NAMES = {
 }
 
 
-def limit(name: str, side: int = 3072, n_products: int = 6) -> float:
+def limit(name: str) -> float:
     """Images per second if every operation ran at the rate of a bfloat16 matrix product."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         headless(name)(torch.zeros(1, 3, 224, 224))
-    a, b = (torch.randn(side, side).bfloat16() for _ in range(2))
-    a @ b
-    best = 0.0
-    for _ in range(n_products):
-        start = time.perf_counter()
-        a @ b
-        best = max(best, 2 * side**3 / (time.perf_counter() - start))
-    return best / counter.get_total_flops()
+    return bfloat16_rate() / counter.get_total_flops()
 
 
 def from_arrays(name: str, options: argparse.Namespace) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import platform
 import statistics
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import sklearn
 import torch
@@ -17,21 +17,42 @@ import torchvision
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+Key = TypeVar("Key")
 
-def in_turn(contestants: Mapping[str, Callable[[], object]], n_rounds: int) -> dict[str, float]:
+
+def in_turn(
+    contestants: Mapping[Key, Callable[[], object]],
+    n_rounds: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[Key, float]:
     """Run each once to warm up, then all in turn; return the median seconds of each.
 
-    What else the machine does then burdens all of them, so that ratios hold.
+    What else the machine does then burdens all of them, so that ratios hold. `time.process_time` as a clock leaves
+    out what other programs take.
     """
     for run in contestants.values():
         run()
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    seconds: dict[Key, list[float]] = {name: [] for name in contestants}
     for _ in range(n_rounds):
         for name, run in contestants.items():
-            start = time.perf_counter()
+            start = clock()
             run()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(clock() - start)
     return {name: statistics.median(times) for name, times in seconds.items()}
+
+
+def bfloat16_rate(
+    clock: Callable[[], float] = time.perf_counter, side: int = 3072, n_products: int = 6
+) -> float:
+    """Measure the operations a second of a product of two square bfloat16 matrices, at best."""
+    a, b = (torch.randn(side, side).bfloat16() for _ in range(2))
+    a @ b
+    best = 0.0
+    for _ in range(n_products):
+        start = clock()
+        a @ b
+        best = max(best, 2 * side**3 / (clock() - start))
+    return best
 
 
 def print_table(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -19,7 +19,7 @@ data = load_digit_masks()
 alone = [row for row, mask in enumerate(data.y) if len(np.unique(mask)) == 2]  # a single digit
 X = data.X[alone]
 y = np.array([0, 0, 1, 7])[[mask.max() for mask in data.y[alone]]]
-features = DeepFeatureTransformer("tiny", layers=-2, pooling="avgmax")
+features = DeepFeatureTransformer("tiny", image_size=96, pooling="avgmax")
 model = make_pipeline(features, StandardScaler(), PCA(50), LogisticRegression(C=0.01))
 model.fit(X[:-4], y[:-4])
 display = SaliencyDisplay.from_estimator(model, X[-4:], y[-4:])

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.linear_model import LogisticRegression
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
@@ -15,27 +14,23 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, v
 from sktransfer.adaptation.domains import join_domains
 from sktransfer.adaptation.unlabeled_scoring import warn_of_unlabeled_in_scorer
 from sktransfer.adaptation.vector_maps import MAPS
+from sktransfer.inner_classifier import InnerClassifier, inner_has
 from sktransfer.labels import labelled_rows
 from sktransfer.parameters import check_parameters, checked, choice, integer
 from sktransfer.reference_page import ReferencePage
 from sktransfer.training.targets import refuse_missing_y
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import ArrayLike, NDArray
     from sklearn.utils import Tags
 
 __all__ = ["DomainAlignedClassifier"]
 
 
-def _fitted_has(name: str) -> Callable[[Any], bool]:
-    return lambda self: hasattr(getattr(self, "estimator_", self._classifier()), name)
-
-
 @dataclass(kw_only=True, eq=False, repr=False)
 class DomainAlignedClassifier(
     ReferencePage,
+    InnerClassifier,
     ClassifierMixin,  # type: ignore[misc] # sklearn is untyped
     BaseEstimator,  # type: ignore[misc]
 ):
@@ -90,6 +85,7 @@ class DomainAlignedClassifier(
 
     Examples
     --------
+    >>> from sklearn.linear_model import LogisticRegression
     >>> rng = np.random.default_rng(0)
     >>> y = np.repeat([0, 1], 100)
     >>> source = rng.normal(size=(200, 2)) + 4 * np.eye(2)[y]
@@ -180,7 +176,7 @@ class DomainAlignedClassifier(
         warn_of_unlabeled_in_scorer(self)
         return self._labels(X, sample_domain)
 
-    @available_if(_fitted_has("predict_proba"))  # type: ignore[untyped-decorator] # of sklearn
+    @available_if(inner_has("predict_proba"))  # type: ignore[untyped-decorator] # of sklearn
     def predict_proba(
         self, X: object, sample_domain: ArrayLike | None = None
     ) -> NDArray[np.float64]:
@@ -200,7 +196,7 @@ class DomainAlignedClassifier(
         found: NDArray[np.float64] = self.estimator_.predict_proba(aligned)
         return found
 
-    @available_if(_fitted_has("decision_function"))  # type: ignore[untyped-decorator]
+    @available_if(inner_has("decision_function"))  # type: ignore[untyped-decorator]
     def decision_function(
         self, X: object, sample_domain: ArrayLike | None = None
     ) -> NDArray[np.float64]:
@@ -244,9 +240,10 @@ class DomainAlignedClassifier(
             From 0 to 1.
         """
         labels, labelled = labelled_rows(y, self.unlabeled, "an UnsupervisedScorer as `scoring`")
+        predicted = self._labels(X, sample_domain)
+        check_consistent_length(predicted, labels, sample_weight)
         weights = None if sample_weight is None else np.asarray(sample_weight)[labelled]
-        right = self._labels(X, sample_domain)[labelled] == labels[labelled]
-        return float(np.average(right, weights=weights))
+        return float(np.average(predicted[labelled] == labels[labelled], weights=weights))
 
     def _labels(self, X: object, sample_domain: ArrayLike | None) -> NDArray[np.generic]:
         aligned = self._aligned(X, sample_domain)
@@ -270,11 +267,6 @@ class DomainAlignedClassifier(
             self, X, dtype=[np.float64, np.float32], reset=reset
         )
         return values
-
-    def _classifier(self) -> Any:
-        return (
-            LogisticRegression(max_iter=1000) if self.estimator is None else clone(self.estimator)
-        )
 
     def __sklearn_clone__(self) -> object:
         copied = super().__sklearn_clone__()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.metrics import pairwise_distances
+from sklearn.preprocessing import StandardScaler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,34 +33,31 @@ _PRECISION: Final = 1e-4
 
 @dataclass(frozen=True)
 class Affine:
-    """Subtracts, divides, and multiplies by a matrix.
+    """Standardises as a domain asks for, and multiplies by a matrix.
 
     Parameters
     ----------
-    center, scale : ndarray of shape (n_features,)
-        Means and standard deviations of a domain; 1 where a column is constant.
-    matrix : ndarray of shape (n_features, n_out) or None
-        None multiplies by nothing.
+    scaler : StandardScaler
+        Fitted to the vectors of the domain.
+    matrix : ndarray of shape (n_features, n_out) or None, default=None
+        Factor of standardised vectors; None leaves them as they are.
     """
 
-    center: NDArray[np.float64]
-    scale: NDArray[np.float64]
+    scaler: StandardScaler
     matrix: NDArray[np.float64] | None = None
 
     @classmethod
     def standardizing(cls, X: NDArray[np.floating]) -> Affine:
         """Return the map after which each column of `X` has mean 0 and standard deviation 1."""
-        values = X.astype(np.float64)
-        scale = values.std(axis=0)
-        return cls(values.mean(axis=0), np.where(scale > 0, scale, 1.0))
+        return cls(StandardScaler().fit(X.astype(np.float64)))
 
     def followed_by(self, matrix: NDArray[np.float64]) -> Affine:
         """Return this map with a matrix after it."""
-        return Affine(self.center, self.scale, matrix)
+        return Affine(self.scaler, matrix)
 
     def __call__(self, X: NDArray[np.floating]) -> NDArray[np.float64]:
         """Map vectors."""
-        values: NDArray[np.float64] = (X - self.center) / self.scale
+        values: NDArray[np.float64] = self.scaler.transform(X.astype(np.float64))
         return values if self.matrix is None else values @ self.matrix
 
 
@@ -155,8 +153,8 @@ def optimal_transport(
     """
     if find_spec("ot") is None:
         raise ImportError(
-            "method='optimal_transport' needs the package POT. Install it with: pip install "
-            "sktransfer[transport]; or choose 'coral'."
+            "method='optimal_transport' needs the package POT, which is not installed. Install it with: pip "
+            "install POT; or choose 'coral'."
         )
     import ot
 
@@ -169,7 +167,7 @@ def optimal_transport(
         masses[0],
         classes,
         masses[1],
-        cost / cost.max(),
+        cost / (cost.max() or 1.0),  # all vectors may be one
         _ENTROPY,
         eta=_CLASSES,
         numInnerItermax=1000,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,8 +37,6 @@ from sktransfer.cli.sources import (
 from sktransfer.readable import as_cell, readable
 
 if TYPE_CHECKING:
-    import argparse
-
     from numpy.typing import NDArray
 
     from sktransfer.cli.sources import Images
@@ -157,6 +156,7 @@ def _run_saved(model: Path, options: argparse.Namespace) -> None:
         raise ValueError(
             f"--out {str(options.out)!r}: the features of a saved model are parts in a folder. Give its name."
         )
+    _refuse_settings_of_a_network(options)
     if not options.quiet:
         say(f"sktransfer: loading {model}; {model_files.describe(model)}")
     loaded = model_files.load(model, "fit")
@@ -169,6 +169,27 @@ def _run_saved(model: Path, options: argparse.Namespace) -> None:
         options,
         as_object=options.json,
     )
+
+
+def _refuse_settings_of_a_network(options: argparse.Namespace) -> None:
+    """Refuse options that a saved model has answered when it was fitted."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    for name in (
+        "backbone",
+        "weights",
+        "layers",
+        "pooling",
+        "image_size",
+        "store",
+        "device",
+        "batch_size",
+    ):
+        if getattr(options, name) != parser.get_default(name):
+            raise ValueError(
+                f"--{name.replace('_', '-')} is not possible with a saved model, whose network is settled. "
+                "Leave it out, or leave the model out."
+            )
 
 
 def _without_last_step(model: Any) -> Any:

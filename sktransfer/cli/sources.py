@@ -189,7 +189,7 @@ def load_target(
     source : Path or None
         Images of a target domain.
     columns : Columns
-        What the columns of tables are called.
+        Names of the columns of tables.
     labelled : bool
         Whether their labels are asked for.
     unlabeled : Path or None, default=None

@@ -67,11 +67,11 @@ def attend(query: Tensor, key: Tensor, value: Tensor, scale: float | None = None
     Parameters
     ----------
     query : Tensor of shape (batch, heads, n_queries, width)
-        Of any floating dtype.
+        Queries, of any floating dtype.
     key : Tensor of shape (batch, heads, n_keys, width)
-        Same dtype.
+        Keys, of the same dtype.
     value : Tensor of shape (batch, heads, n_keys, n_out)
-        Same dtype.
+        Values, of the same dtype.
     scale : float or None, default=None
         Factor of the products; None means one over the square root of the width.
 

@@ -34,7 +34,7 @@ class PackedLinear(nn.Module):
     linear : nn.Linear
         Its weights.
     activation : nn.Module or None
-        What follows, of a class that oneDNN knows.
+        Activation that follows, of a class that oneDNN knows.
     """
 
     matrix: Tensor

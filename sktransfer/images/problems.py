@@ -50,7 +50,7 @@ def problems_of(paths: Sequence[str]) -> dict[str, str]:
     Parameters
     ----------
     paths : sequence of str
-        Of images.
+        Paths of images.
     """
     with ThreadPoolExecutor(_N_THREADS) as pool:
         reasons = pool.map(problem_of, paths)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import tempfile
 from itertools import count
 from pathlib import Path
@@ -44,8 +45,9 @@ def claim_number(folder: str | None = None) -> int:
     """Claim the smallest number that no living process of this user and machine has, and keep it."""
     if not _CLAIMED:
         where = Path(tempfile.gettempdir() if folder is None else folder)
+        user = getattr(os, "getuid", getpass.getuser)()  # containers have users without a name
         for number in count():
-            lock = FileLock(where / f"sktransfer-{getpass.getuser()}-worker-{number}.lock")
+            lock = FileLock(where / f"sktransfer-{user}-worker-{number}.lock")
             try:
                 lock.acquire(timeout=0)
             except Timeout:

@@ -44,7 +44,7 @@ _EXAMPLE: Final = np.arange(64 * 64 * 3, dtype=np.uint16).astype(np.uint8).resha
 """An image whose result tells the columns and their type."""
 
 _LOCK = threading.Lock()
-_LOADED: dict[tuple[str, str, str], ServedModel] = {}
+_LOADED: dict[tuple[str, str, str, str], ServedModel] = {}
 """The one model that this process has loaded last."""
 
 
@@ -83,7 +83,7 @@ class ServedModel:
     method : str
         One of `METHODS`.
     device : str, default="auto"
-        Where it runs, if its `device` is "auto" or "cuda", which leave open which GPU.
+        Device that replaces a `device` of "auto" or "cuda", which leave open which GPU.
 
     Attributes
     ----------
@@ -227,7 +227,7 @@ def load_served(file: str, digest: str, method: str, device: str = "auto") -> Se
     ValueError
         If the file is no longer the one that the run began with.
     """
-    key = (file, digest, method)
+    key = (file, digest, method, device)
     with _LOCK:
         if key not in _LOADED:
             if digest_of_file(Path(file)) != digest:

@@ -25,7 +25,7 @@ def mistakes_section(mistakes: pd.DataFrame, X: Any, *, image_shape: Any = None)
     Parameters
     ----------
     mistakes : DataFrame
-        Of a comparison, surest first; an image that repeated folds get wrong counts once.
+        Mistakes of a comparison, surest first; an image that repeated folds get wrong counts once.
     X : images
         Those that were scored.
     image_shape : tuple of int or None, default=None

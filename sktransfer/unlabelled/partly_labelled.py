@@ -5,19 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.linear_model import LogisticRegression
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import (
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
 
+from sktransfer.inner_classifier import InnerClassifier, inner_has
 from sktransfer.labels import as_label_array, is_unlabeled, labelled_rows, refuse_missing_labels
 from sktransfer.parameters import check_parameters
 from sktransfer.reference_page import ReferencePage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import ArrayLike, NDArray
     from sklearn.utils import Tags
 
@@ -39,21 +42,17 @@ class PartlyLabelledRows(NamedTuple):
     """Labels of the labelled rows, in a type of their own."""
 
 
-def _fitted_has(name: str) -> Callable[[Any], bool]:
-    return lambda self: hasattr(getattr(self, "estimator_", self._classifier()), name)
-
-
 class PartlyLabelled(
     ReferencePage,
+    InnerClassifier,
     ClassifierMixin,  # type: ignore[misc] # sklearn is untyped
     BaseEstimator,  # type: ignore[misc]
 ):
     """What classifiers share that learn from rows of which some have labels.
 
-    A subclass has the parameters `estimator` and `unlabeled`, and sets `classes_` and `estimator_`.
+    A subclass has the parameter `unlabeled` too, and sets `classes_`.
     """
 
-    estimator: object
     unlabeled: object
 
     def predict(self, X: object) -> NDArray[np.generic]:
@@ -72,7 +71,7 @@ class PartlyLabelled(
         found: NDArray[np.generic] = self._fitted().predict(self._checked(X))
         return found
 
-    @available_if(_fitted_has("predict_proba"))  # type: ignore[untyped-decorator] # of sklearn
+    @available_if(inner_has("predict_proba"))  # type: ignore[untyped-decorator] # of sklearn
     def predict_proba(self, X: object) -> NDArray[np.float64]:
         """Compute the probability of each class.
 
@@ -89,7 +88,7 @@ class PartlyLabelled(
         found: NDArray[np.float64] = self._fitted().predict_proba(self._checked(X))
         return found
 
-    @available_if(_fitted_has("decision_function"))  # type: ignore[untyped-decorator]
+    @available_if(inner_has("decision_function"))  # type: ignore[untyped-decorator]
     def decision_function(self, X: object) -> NDArray[np.float64]:
         """Compute the scores of the classes.
 
@@ -124,9 +123,10 @@ class PartlyLabelled(
             From 0 to 1.
         """
         labels, labelled = labelled_rows(y, self.unlabeled)
+        predicted = self.predict(X)
+        check_consistent_length(predicted, labels, sample_weight)
         weights = None if sample_weight is None else np.asarray(sample_weight)[labelled]
-        right = self.predict(X)[labelled] == labels[labelled]
-        return float(np.average(right, weights=weights))
+        return float(np.average(predicted[labelled] == labels[labelled], weights=weights))
 
     def _rows_of(self, X: object, y: ArrayLike) -> PartlyLabelledRows:
         """Check parameters, vectors and labels of a fit."""
@@ -166,11 +166,6 @@ class PartlyLabelled(
     def _given(self, X: NDArray[np.floating]) -> NDArray[np.floating]:
         """Return the vectors that the classifier is given."""
         return X
-
-    def _classifier(self) -> Any:
-        if self.estimator is None:
-            return LogisticRegression(max_iter=1000)
-        return clone(self.estimator)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "estimator_")

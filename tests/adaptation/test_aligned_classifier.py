@@ -111,6 +111,24 @@ def test_a_constant_column_and_more_columns_than_rows_are_no_fault():
         assert np.isfinite(model.predict_proba(target)).all()
 
 
+def test_a_column_that_is_constant_but_for_rounding_is_not_blown_up():
+    rng = np.random.default_rng(0)
+    source, target = rng.normal(size=(50, 3)), rng.normal(size=(50, 3))
+    source[:, 0] = target[:, 0] = 0.1  # whose standard deviation is 1e-17 in floating point
+    moved = target.copy()
+    moved[:, 0] += 1e-3
+    for method in ("standardize", "coral", "subspaces"):
+        maps = MAPS[method](source, target, np.arange(50) % 2, 2)
+        assert np.abs(maps.target(moved)).max() < 10
+
+
+def test_labels_of_another_number_than_rows_are_refused(domains):
+    source, y, target = domains
+    model = DomainAlignedClassifier().fit(source, y, X_target=target)
+    with pytest.raises(ValueError, match="inconsistent numbers"):
+        model.score(target[:50], y)
+
+
 def test_a_search_chooses_without_labels_of_the_target(domains):
     source, y, target = domains
     both = np.concatenate([source, target])

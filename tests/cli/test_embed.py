@@ -190,6 +190,11 @@ def test_a_saved_model_embeds_in_parts_without_its_classifier(folder, capsys):
         (["m.joblib", "digits", "--out", "f.csv"], "parts in a folder. Give its name"),
         (["digits", "more", "--out", "f.csv"], "'digits' is no saved model. Several sources"),
         (["digits", "--jobs", "2", "--out", "f.csv"], "'digits' is no saved model"),
+        (["m.joblib", "digits", "--layers=-2", "--out", "parts"], "--layers is not possible with"),
+        (
+            ["m.joblib", "digits", "--image-size", "32", "--out", "p"],
+            "--image-size is not possible",
+        ),
     ],
 )
 def test_what_belongs_to_saved_models_alone_is_said(folder, capsys, words, message):

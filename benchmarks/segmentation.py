@@ -1,10 +1,14 @@
 """How well do frozen and tuned networks label the pixels of street scenes? CamVid, test split.
 
 Run as ``python benchmarks/segmentation.py --data DATA --weights WEIGHTS --epochs 7``, where DATA holds
-train, trainannot, test and testannot. Validation is one clip, so nothing is chosen by it.
+train, trainannot, test and testannot. Validation is one clip, so nothing is chosen by it: what is
+chosen is scored on the frames of one recording of the training images, ``--score-on 0006R0``, that are
+then left out of the fit. With ``--out RESULTS`` figures and predicted masks are kept there, a file for each
+setting, and what is there is not computed again.
 """
 
 import argparse
+import json
 import time
 from pathlib import Path
 
@@ -27,21 +31,68 @@ def main():
     parser.add_argument("--epochs", type=int, default=7)
     parser.add_argument("--size", nargs=2, type=int, help="height and width; as they are without")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--every", type=int, default=1, help="train on every tenth image, if 10")
+    parser.add_argument("--score-on", metavar="RECORDING", help="in place of the test images")
+    parser.add_argument("--out", type=Path, help="folder of results")
     options = parser.parse_args()
-    X, y = read(options.data, "train")
-    X_test, y_test = read(options.data, "test")
     for setting in options.settings:
-        start = time.process_time()
-        model = make(setting, options).fit(X, y)
-        minutes = (time.process_time() - start) / 60
-        masks = model.predict(X_test)
-        scorer = MaskScorer(unlabeled=UNLABELED)
-        car = scorer.scores_by_label(y_test, masks)[CAR]
-        print(
-            f"{setting}, seed {options.seed}: mIoU {scorer.measure(y_test, masks):.3f}, car {car:.3f}, "
-            f"F1 of cars' boxes {f1_of_boxes(y_test, masks):.3f}, {minutes:.1f} core-minutes",
-            flush=True,
-        )
+        name = name_of(setting, options)
+        file = options.out and options.out / f"{name}.json"
+        if file and file.exists():
+            figures = json.loads(file.read_text(encoding="utf-8"))
+        else:
+            figures = measured(name, setting, options)
+        print(name, figures, flush=True)
+        if file:
+            file.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+
+
+def name_of(setting, options):
+    parts = [setting, options.backbone, f"{options.epochs} epochs", f"seed {options.seed}"]
+    if options.size:
+        parts.append("x".join(map(str, options.size)))
+    if options.every > 1:
+        parts.append(f"every {options.every}th image")
+    if options.score_on:
+        parts.append(f"scored on {options.score_on}")
+    return ", ".join(parts)
+
+
+def measured(name, setting, options):
+    """Fit, predict, score; masks are kept, so that scores can be computed again."""
+    train, test = splits(options)
+    start = time.process_time()
+    model = make(setting, options).fit(*train)
+    minutes = (time.process_time() - start) / 60
+    masks = model.predict(test[0])
+    if options.out is not None:
+        options.out.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(options.out / f"{name}.npz", np.stack(list(masks)).astype(np.uint8))
+    scorer = MaskScorer(unlabeled=UNLABELED)
+    labels = scorer.scores_by_label(test[1], masks)
+    return {
+        "miou": round(scorer.measure(test[1], masks), 4),
+        "car": round(labels[CAR], 4),
+        "boxes": round(f1_of_boxes(test[1], masks), 4),
+        "minutes": round(minutes, 2),
+        "labels": {int(label): round(value, 3) for label, value in labels.items()},
+    }
+
+
+def splits(options):
+    """Images and masks to train on, and those to score on."""
+    X, y = read(options.data, "train")
+    if options.score_on is None:
+        return (X[:: options.every], y[:: options.every]), read(options.data, "test")
+    scored = [path.name.startswith(options.score_on) for path in X]
+    train, test = (
+        [
+            [path for path, is_scored in zip(paths, scored, strict=True) if is_scored == wanted]
+            for paths in (X, y)
+        ]
+        for wanted in (False, True)
+    )
+    return ([part[:: options.every] for part in train]), test
 
 
 def make(setting, options):
@@ -68,10 +119,14 @@ def make(setting, options):
 
 
 def f1_of_boxes(masks, predicted):
-    """F1 of boxes around the components of cars; one is found if a predicted box has an IoU of .5."""
+    """F1 of boxes around the components of cars; one is found if a predicted box has an IoU of .5.
+
+    Pixels that are unlabelled in the truth belong to no box.
+    """
+    truth = [np.asarray(Image.open(path)) for path in masks]
+    known = [np.where(t == UNLABELED, t, p) for t, p in zip(truth, predicted, strict=True)]
     true, found = (
-        find_regions(list(some), labels=[CAR], min_pixels=SMALLEST_CAR)
-        for some in ([np.asarray(Image.open(path)) for path in masks], predicted)
+        find_regions(some, labels=[CAR], min_pixels=SMALLEST_CAR) for some in (truth, known)
     )
     hits = 0
     for image, boxes in found.groupby("image"):

@@ -6,7 +6,6 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 from sklearn.base import BaseEstimator
 
 from sktransfer.features.run_parameters import RunParameters
@@ -21,11 +20,13 @@ from sktransfer.training.targets import refuse_missing_y, row_weights
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
     from numpy.typing import ArrayLike, NDArray
     from sklearn.utils import Tags
     from typing_extensions import Self
 
     from sktransfer.images.sequences import ImageSequence
+    from sktransfer.segmentation.coarse_scores import CoarseScores
     from sktransfer.segmentation.masks import MaskSequence
 
 __all__ = ["MaskEstimator"]
@@ -113,7 +114,7 @@ class MaskEstimator(RunParameters, BaseEstimator):  # type: ignore[misc] # sklea
         ndarray of shape (n_images, height, width), or (n_images,) of dtype object
             Masks of labels in each image's own size; one array where X is one.
         """
-        masks = [self.classes_[scores.argmax(0)] for scores in self._scores(X, proba=False)]
+        masks = [self.classes_[scores.codes()] for scores in self._scores(X)]
         return stack_masks(masks, as_one=is_one_array(X))
 
     def predict_proba(self, X: object) -> NDArray[np.generic]:
@@ -129,7 +130,7 @@ class MaskEstimator(RunParameters, BaseEstimator):  # type: ignore[misc] # sklea
         ndarray of shape (n_images, height, width, n_classes), or (n_images,) of dtype object
             In float32, each image in its own size; one array where X is one.
         """
-        found = [np.moveaxis(scores, 0, -1) for scores in self._scores(X, proba=True)]
+        found = [scores.probabilities() for scores in self._scores(X)]
         return stack_masks(found, as_one=is_one_array(X))
 
     def score(self, X: object, y: object) -> float:
@@ -156,8 +157,8 @@ class MaskEstimator(RunParameters, BaseEstimator):  # type: ignore[misc] # sklea
         """Learn from images, their masks, and a weight for each pair."""
 
     @abstractmethod
-    def _scores(self, X: object, *, proba: bool) -> Iterator[NDArray[np.float32]]:
-        """Compute scores or probabilities (classes, height, width) in the images' own sizes."""
+    def _scores(self, X: object) -> Iterator[CoarseScores]:
+        """Compute the scores of each image."""
 
     def _images(self, X: object, *, reset: bool) -> ImageSequence:
         return validate_images(

@@ -1,8 +1,9 @@
-"""Maps of frozen stages: computed once an image by the engine, kept in float16 by the store."""
+"""Maps of stages: computed once an image by the engine, in tiles if it is large, and kept by the store."""
 
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,10 +16,14 @@ from sktransfer.features.plan import Slot, plan_features
 from sktransfer.features.pooling import WHOLE_MAP
 from sktransfer.features.store import Record, content_key, context_key, open_store
 from sktransfer.features.taps import map_shapes
+from sktransfer.segmentation.grids import Grid, layer_grids
+from sktransfer.segmentation.reach import layer_reach
+from sktransfer.segmentation.tiles import MAX_PIXELS, Span, tiles
 from sktransfer.segmentation.whole_images import with_border
+from sktransfer.training.arrays import allocate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -31,7 +36,7 @@ _LARGEST = float(np.finfo(np.float16).max)
 
 
 class FrozenMaps:
-    """The maps of some stages of a frozen network.
+    """The maps of some stages of a network.
 
     Parameters
     ----------
@@ -40,10 +45,19 @@ class FrozenMaps:
     stages : sequence of int
         Numbers of the stages.
     run : RunSettings
-        Device, precision and store.
+        Device, precision and store; maps are kept there in float16.
+    exact : bool, default=False
+        Whether maps that no store keeps stay in float32.
     """
 
-    def __init__(self, loaded: LoadedBackbone, stages: Sequence[int], run: RunSettings) -> None:
+    def __init__(
+        self,
+        loaded: LoadedBackbone,
+        stages: Sequence[int],
+        run: RunSettings,
+        *,
+        exact: bool = False,
+    ) -> None:
         self._loaded = loaded
         self._names = [loaded.spec.layer_names[stage] for stage in stages]
         self._slots = tuple(
@@ -55,8 +69,9 @@ class FrozenMaps:
         context = context_key(plan, self._engine)
         self._context = xxhash.xxh3_128_digest(context + b"maps in float16")
         self._store = open_store(run.cache)
+        self._dtype = np.float32 if exact and self._store is None else np.float16
 
-    def of(self, images: Sequence[NDArray[np.uint8]]) -> list[list[NDArray[np.float16]]]:
+    def of(self, images: Sequence[NDArray[np.uint8]]) -> list[list[NDArray[np.generic]]]:
         """Compute the maps (channels, height, width) of images, or find them.
 
         Parameters
@@ -65,38 +80,92 @@ class FrozenMaps:
             Some images, which go through the network together where they have one size.
         """
         bordered = [np.ascontiguousarray(with_border(pixels)) for pixels in images]
-        keys = [content_key(pixels) + self._context for pixels in bordered]
-        known: list[Record | None] = [None] * len(keys)
+        vectors: list[Any] = [None] * len(bordered)
+        keys: list[bytes] = []
         if self._store is not None:
+            keys = [content_key(pixels) + self._context for pixels in bordered]
             known = self._store.get_many(keys)
-        vectors: list[Any] = [record and record.vector.view(np.float16) for record in known]
-        for rows in _of_one_size(
-            bordered, [i for i, vector in enumerate(vectors) if vector is None]
-        ):
-            batch = torch.from_numpy(np.stack([bordered[row] for row in rows]))
-            values = self._engine.run(batch, self._loaded.preprocessing).numpy()
-            halves = values.clip(-_LARGEST, _LARGEST).astype(np.float16)
-            halves = np.pad(halves, ((0, 0), (0, halves.shape[1] % 2)))
-            for row, vector in zip(rows, halves, strict=True):
+            vectors = [record and record.vector.view(np.float16) for record in known]
+        missing = [row for row, vector in enumerate(vectors) if vector is None]
+        for rows in _of_one_size(bordered, missing):
+            for row, vector in zip(rows, self._computed([bordered[r] for r in rows]), strict=True):
                 vectors[row] = vector
             if self._store is not None:
-                records = [Record(vector.copy().view(np.float32), 0.0) for vector in halves]
+                records = [Record(vectors[row].view(np.float32), 0.0) for row in rows]
                 self._store.put_many([keys[row] for row in rows], records)
         return [
             self._maps(vector, pixels) for vector, pixels in zip(vectors, bordered, strict=True)
         ]
 
+    def _computed(self, images: Sequence[NDArray[np.uint8]]) -> Iterator[NDArray[np.generic]]:
+        """Run images of one size through the network: a vector of all maps of each."""
+        n_pixels = images[0].shape[0] * images[0].shape[1]
+        together = max(1, MAX_PIXELS // n_pixels)
+        for start in range(0, len(images), together):
+            some = images[start : start + together]
+            if n_pixels > MAX_PIXELS and self._reach is not None:
+                yield self._in_tiles(some[0], self._reach)
+            else:
+                yield from self._run(some)
+
+    def _run(self, images: Sequence[NDArray[np.uint8]]) -> Iterator[NDArray[np.generic]]:
+        batch = torch.from_numpy(np.stack(images))
+        for values in self._engine.run(batch, self._loaded.preprocessing).numpy():
+            vector = np.zeros(
+                len(values) + len(values) % 2, self._dtype
+            )  # whole float32 for stores
+            vector[: len(values)] = values.clip(-_LARGEST, _LARGEST)
+            yield vector
+
+    def _in_tiles(self, image: NDArray[np.uint8], reach: int) -> NDArray[np.generic]:
+        """Put the maps of an image together from those of its tiles."""
+        n_values = sum(math.prod(shape) for shape in self._shapes(image.shape[:2]))
+        whole = allocate((n_values + n_values % 2,), self._dtype)
+        maps = self._maps(whole, image)
+        strides = [round(grid.stride) for grid in self._grids]
+        for tile in tiles(image.shape[:2], reach, math.lcm(*strides), MAX_PIXELS):
+            shown = image[tuple(slice(span.outer_start, span.outer_stop) for span in tile)]
+            (vector,) = self._run([shown])
+            for level, part, stride in zip(maps, self._maps(vector, shown), strides, strict=True):
+                down, across = (
+                    _cells(span, stride, n_cells)
+                    for span, n_cells in zip(tile, level.shape[1:], strict=True)
+                )
+                level[:, down[0], across[0]] = part[:, down[1], across[1]]
+        return whole
+
+    @cached_property
+    def _grids(self) -> list[Grid]:
+        paths = [slot.module for slot in self._slots]
+        return layer_grids(self._loaded.module, self._loaded.spec, paths)
+
+    @cached_property
+    def _reach(self) -> int | None:
+        paths = [slot.module for slot in self._slots]
+        return layer_reach(self._loaded.module, self._loaded.spec, paths)
+
     def _maps(
-        self, vector: NDArray[np.float16], pixels: NDArray[np.uint8]
-    ) -> list[NDArray[np.float16]]:
+        self, vector: NDArray[np.generic], pixels: NDArray[np.uint8]
+    ) -> list[NDArray[np.generic]]:
+        """View a vector as maps."""
         maps, start = [], 0
-        tall, wide = (map_shapes(self._loaded, self._names, side) for side in pixels.shape[:2])
-        for name in self._names:
-            shape = (tall[name][0], tall[name][1], wide[name][2])
+        for shape in self._shapes(pixels.shape[:2]):
             stop = start + math.prod(shape)
             maps.append(vector[start:stop].reshape(shape))
             start = stop
         return maps
+
+    def _shapes(self, size: Sequence[int]) -> list[tuple[int, int, int]]:
+        tall, wide = (map_shapes(self._loaded, self._names, side) for side in size)
+        return [(tall[name][0], tall[name][1], wide[name][2]) for name in self._names]
+
+
+def _cells(span: Span, stride: int, n_cells: int) -> tuple[slice, slice]:
+    """Find the cells of a span in the whole map, and in that of what is around the span."""
+    start = span.start // stride
+    stop = n_cells if span.stop == span.outer_stop else span.stop // stride
+    first = (span.start - span.outer_start) // stride
+    return slice(start, stop), slice(first, first + stop - start)
 
 
 def _of_one_size(images: Sequence[NDArray[np.generic]], rows: Sequence[int]) -> list[list[int]]:

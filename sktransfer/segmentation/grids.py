@@ -26,13 +26,14 @@ if TYPE_CHECKING:
 
     from sktransfer.backbones.spec import BackboneSpec
 
-__all__ = ["Grid", "interpolation", "layer_grids", "resample"]
+__all__ = ["Grid", "interpolation", "layer_grids", "linearised", "resample"]
 
 _STILL = (
     "BatchNorm", "FrozenBatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm", "LocalResponseNorm",
     "RMSNorm", "SEModule", "SqueezeExcit",
 )  # fmt: skip
 _STRIP = (64, 1024)  # height and width of what is sent through
+_DENSE = 1024  # rows or columns up to which cells are mixed by a product of matrices
 _known: weakref.WeakKeyDictionary[nn.Module, dict[tuple[str, ...], list[Grid]]] = (
     weakref.WeakKeyDictionary()
 )
@@ -84,7 +85,11 @@ def layer_grids(module: nn.Module, spec: BackboneSpec, paths: Sequence[str]) -> 
 
 
 def resample(
-    maps: Tensor, grid: Grid, to: Grid, size: tuple[int, int], scale: tuple[float, float] = (1, 1)
+    maps: Tensor,
+    grid: Grid,
+    to: Grid | tuple[Grid, Grid],
+    size: tuple[int, int],
+    scale: tuple[float, float] = (1, 1),
 ) -> Tensor:
     """Sample maps at the places of another grid, bilinearly; beyond the last cell its value holds.
 
@@ -92,8 +97,10 @@ def resample(
     ----------
     maps : Tensor of shape (batch, channels, height, width)
         Values at the places of `grid`.
-    grid, to : Grid
-        Places of the values, and places that are asked for.
+    grid : Grid
+        Places of the values.
+    to : Grid or (Grid, Grid)
+        Places that are asked for; or those down and those across.
     size : (int, int)
         Numbers of rows and columns that are asked for.
     scale : (float, float), default=(1, 1)
@@ -112,30 +119,49 @@ def resample(
     """
     if grid == to and tuple(maps.shape[2:]) == tuple(size) and scale == (1, 1):
         return maps
-    down, across = (
-        interpolation(n, grid, to, m, factor).to(maps.device, maps.dtype)
-        for n, m, factor in zip(maps.shape[2:], size, scale, strict=True)
-    )
+    to_rows, to_columns = to if isinstance(to, tuple) else (to, to)
+    rows = (maps.shape[2], grid, to_rows, size[0], scale[0])
+    columns = (maps.shape[3], grid, to_columns, size[1], scale[1])
+    if max(size) > _DENSE:  # a matrix of weights would hold little but zeros
+        return _mixed(_mixed(maps, 3, *columns), 2, *rows)
+    down, across = (interpolation(*axis).to(maps.device, maps.dtype) for axis in (rows, columns))
     return down @ (maps @ across.T)  # rows last: the smaller product first
 
 
 @lru_cache(256)
 def interpolation(n_cells: int, grid: Grid, to: Grid, n_wanted: int, scale: float = 1) -> Tensor:
     """Compute weights (n_wanted, n_cells) by which cells are mixed along one axis."""
+    lower, share = _places(n_cells, grid, to, n_wanted, scale)
+    weights = torch.zeros(n_wanted, n_cells, dtype=torch.float64)
+    weights.scatter_(1, lower[:, None], 1 - share[:, None])
+    weights.scatter_add_(1, (lower[:, None] + 1).clamp(max=n_cells - 1), share[:, None])
+    return weights.float()
+
+
+def _places(
+    n_cells: int, grid: Grid, to: Grid, n_wanted: int, scale: float
+) -> tuple[Tensor, Tensor]:
+    """Find the cell before each place, and the share that the next one has in it."""
     pixels = to.offset + to.stride * torch.arange(n_wanted, dtype=torch.float64)
     if scale != 1:  # centres of resized pixels, as Pillow places them
         pixels = (pixels + 0.5) * scale - 0.5
     places = ((pixels - grid.offset) / grid.stride).clamp(0, n_cells - 1)
     lower = places.floor().long().clamp(max=max(0, n_cells - 2))
-    share = (places - lower)[:, None]
-    weights = torch.zeros(n_wanted, n_cells, dtype=torch.float64)
-    weights.scatter_(1, lower[:, None], 1 - share)
-    weights.scatter_add_(1, (lower[:, None] + 1).clamp(max=n_cells - 1), share)
-    return weights.float()
+    return lower, places - lower
+
+
+def _mixed(
+    maps: Tensor, axis: int, n_cells: int, grid: Grid, to: Grid, n_wanted: int, scale: float
+) -> Tensor:
+    """Mix neighbouring cells along one axis."""
+    lower, share = (part.to(maps.device) for part in _places(n_cells, grid, to, n_wanted, scale))
+    upper = (lower + 1).clamp(max=n_cells - 1)
+    share = share.to(maps.dtype).view(-1, *[1] * (3 - axis))
+    return torch.lerp(maps.index_select(axis, lower), maps.index_select(axis, upper), share)
 
 
 def _measured(module: nn.Module, spec: BackboneSpec, paths: tuple[str, ...]) -> list[Grid]:
-    linear = _linear(module)
+    linear = linearised(module)
     columns = torch.arange(_STRIP[1], dtype=torch.float32).expand(3, *_STRIP)
     images = torch.stack([torch.ones(3, *_STRIP), columns])
     found: dict[str, Tensor] = {}
@@ -160,7 +186,7 @@ def _grid_of(rows: Tensor) -> Grid:
     return Grid(float(stride), offset)
 
 
-def _linear(module: nn.Module) -> nn.Module:
+def linearised(module: nn.Module) -> nn.Module:
     """Copy a network such that convolutions and poolings average and all else does nothing."""
     linear = copy.deepcopy(module).cpu().float().eval()
     for name, part in list(linear.named_modules()):

@@ -18,9 +18,10 @@ from sktransfer.docstrings import documented
 from sktransfer.features.taps import resolve_slots
 from sktransfer.parameters import checked, integer, optional
 from sktransfer.randomness import draw_seed
+from sktransfer.segmentation.coarse_scores import CoarseScores
 from sktransfer.segmentation.estimator import MaskEstimator
 from sktransfer.segmentation.frozen_maps import FrozenMaps
-from sktransfer.segmentation.grids import Grid, layer_grids, resample
+from sktransfer.segmentation.grids import Grid, layer_grids
 from sktransfer.segmentation.hand_made import hand_made_features
 from sktransfer.segmentation.mask_labels import as_labels, classes_of, is_unlabeled, labels_of
 from sktransfer.segmentation.reading import read_images, read_pairs
@@ -135,44 +136,43 @@ class PixelClassifier(MaskEstimator):
         named = {} if np.all(weights == weights[0]) else {"sample_weight": weights}
         return model.fit(features, codes, **named)
 
-    def _scores(self, X: object, *, proba: bool) -> Iterator[NDArray[np.float32]]:
+    def _scores(self, X: object) -> Iterator[CoarseScores]:
         check_is_fitted(self)
         for some in read_images(self._images(X, reset=False), self.run_settings()):
             for pixels, levels in zip(some, self._levels(some), strict=True):
                 size = (pixels.shape[0], pixels.shape[1])
                 if self.estimator is None:
-                    yield self._linear_scores(levels, size, proba=proba)
+                    yield self._linear_scores(levels, size)
                 else:
                     yield self._sampled_probabilities(levels, size)
 
-    def _linear_scores(
-        self, levels: list[_Level], size: tuple[int, int], *, proba: bool
-    ) -> NDArray[np.float32]:
+    def _linear_scores(self, levels: list[_Level], size: tuple[int, int]) -> CoarseScores:
         """Score each layer at its own stride: linear scores and interpolation commute."""
         scaler, linear = self.estimator_[0], self.estimator_[-1]
         factors = (linear.coef_ / scaler.scale_).astype(np.float32)
-        total = torch.from_numpy(linear.intercept_ - factors @ scaler.mean_).float()[:, None, None]
+        constants = torch.from_numpy(linear.intercept_ - factors @ scaler.mean_).float()
+        parts: list[tuple[torch.Tensor, Grid]] = []
         start = 0
-        for maps, grid, scale in levels:
+        for maps, grid, _ in levels:
             weights = torch.from_numpy(factors[:, start : start + len(maps)])
             start += len(maps)
             scores = torch.einsum("kc,chw->khw", weights, maps)[None]
-            total = total + resample(scores, grid, Grid(1.0), size, scale)[0]
-        if len(total) == 1:  # two classes have one score
-            total = torch.cat([torch.zeros_like(total), total])
-        return (total.softmax(0) if proba else total).numpy()
+            if not parts:
+                scores += constants[:, None, None]
+            if len(factors) == 1:  # two classes have one score
+                scores = torch.cat([torch.zeros_like(scores), scores], 1)
+            parts.append((scores, grid))
+        return CoarseScores(parts, size, levels[0].scale)
 
-    def _sampled_probabilities(
-        self, levels: list[_Level], size: tuple[int, int]
-    ) -> NDArray[np.float32]:
-        """Classify every fourth pixel, and interpolate."""
+    def _sampled_probabilities(self, levels: list[_Level], size: tuple[int, int]) -> CoarseScores:
+        """Classify every fourth pixel."""
         rows, columns = (np.arange(0, side, _STEP) for side in size)
         places = tuple(axis.ravel() for axis in np.meshgrid(rows, columns, indexing="ij"))
         found = self.estimator_.predict_proba(_at(levels, places))
         wide = np.zeros((len(found), len(self.classes_)), np.float32)
         wide[:, self.estimator_.classes_] = found
         cells = torch.from_numpy(wide.T.reshape(1, -1, len(rows), len(columns)))
-        return resample(cells, Grid(float(_STEP)), Grid(1.0), size)[0].numpy()
+        return CoarseScores([(cells, Grid(float(_STEP)))], size, are_probabilities=True)
 
     def _levels(self, images: Sequence[NDArray[np.uint8]]) -> list[list[_Level]]:
         """Compute the maps of some images, together where these have one size."""

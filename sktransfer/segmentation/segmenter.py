@@ -17,6 +17,7 @@ from sktransfer.features.device import resolve_device
 from sktransfer.parameters import check_choice, checked, number
 from sktransfer.randomness import RandomStream, draw_seed, seeded
 from sktransfer.segmentation.build import measure, new_network, pyramid
+from sktransfer.segmentation.coarse_scores import CoarseScores
 from sktransfer.segmentation.decoders import check_decoder, make_decoder
 from sktransfer.segmentation.estimator import MaskEstimator
 from sktransfer.segmentation.frozen_maps import FrozenMaps
@@ -36,6 +37,7 @@ from sktransfer.segmentation.mask_labels import (
 )
 from sktransfer.segmentation.network import SegmentationNetwork
 from sktransfer.segmentation.reading import read_images, read_pairs
+from sktransfer.segmentation.serving import MaskServer
 from sktransfer.segmentation.whole_images import (
     resized,
     with_border,
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from sktransfer.backbones.weights import LoadedBackbone
     from sktransfer.images.sequences import ImageSequence
     from sktransfer.segmentation.masks import MaskSequence
     from sktransfer.training.settings import TrainingSettings
@@ -134,20 +137,16 @@ class FineTuneSegmenter(MaskEstimator, LoopParameters):
     class_weight: dict[Any, float] | str | None = None
     label_smoothing: float = checked(0.0, number(0, 1, "a probability", closed=True))
 
-    def _scores(self, X: object, *, proba: bool) -> Iterator[NDArray[np.float32]]:
+    def _scores(self, X: object) -> Iterator[CoarseScores]:
         check_is_fitted(self)
-        network = self._trained_network().eval()
-        device = next(network.parameters()).device
+        server = self._ready_server()
+        grid = self._trained_network().head.grid
         for some in read_images(self._images(X, reset=False), self.run_settings()):
-            for pixels in some:
-                shown = resized(pixels, self.image_size)
-                scale = (shown.shape[0] / pixels.shape[0], shown.shape[1] / pixels.shape[1])
-                batch = torch.from_numpy(np.array(with_border(shown)))[None].to(device)
-                with torch.inference_mode():
-                    scores = network(batch).float()
-                    size = (pixels.shape[0], pixels.shape[1])
-                    scores = resample(scores, network.head.grid, Grid(1.0), size, scale)[0]
-                    yield (scores.softmax(0) if proba else scores).cpu().numpy()
+            shown = [resized(pixels, self.image_size) for pixels in some]
+            for pixels, small, scores in zip(some, shown, server.scores(shown), strict=True):
+                height, width = pixels.shape[:2]
+                scale = (small.shape[0] / height, small.shape[1] / width)
+                yield CoarseScores([(scores, grid)], (height, width), scale)
 
     def _fit(
         self, images: ImageSequence, masks: MaskSequence, weights: NDArray[np.float64]
@@ -187,6 +186,7 @@ class FineTuneSegmenter(MaskEstimator, LoopParameters):
             measure(network, train_rows)
         augmentation = self._augmentation(train_rows, step, labels.nowhere) if augments else None
         self._train(network, settings, target, (train_rows, valid), augmentation, seed)
+        self._loaded: LoadedBackbone | None = loaded if first > 0 else None
         self.classes_, self.trunk_ = labels.classes, "maps" if stored else "pixels"
         self.n_validation_ = len(held)
 
@@ -274,9 +274,17 @@ class FineTuneSegmenter(MaskEstimator, LoopParameters):
         )
         train(net, rows[0])
         self._network: SegmentationNetwork | None = network.eval()
+        self._server: MaskServer | None = None
         self._data: bytes | None = None
         self.history_ = tidy(net.history)
         self.n_iter_ = len(self.history_)
+
+    def _ready_server(self) -> MaskServer:
+        """Return what serves the network by the parameters of today."""
+        run = self.run_settings()
+        if self._server is None or not self._server.suits(run):
+            self._server = MaskServer(self._trained_network(), self._loaded, run)
+        return self._server
 
     def _trained_network(self) -> SegmentationNetwork:
         """Return the network, which is built again after a pickle."""
@@ -288,7 +296,7 @@ class FineTuneSegmenter(MaskEstimator, LoopParameters):
                 backbone = get_backbone(made["backbone"])
                 network = SegmentationNetwork(
                     backbone.build().float(), backbone, made["preprocessing"], head,
-                    made["stages"], len(backbone.stages), True,
+                    made["stages"], made["resumes_at"], True,
                 )  # fmt: skip
             network.load_state_dict(safetensors.torch.load(self._data))
             network.to(resolve_device(self.device)).to(memory_format=torch.channels_last)
@@ -311,11 +319,12 @@ class FineTuneSegmenter(MaskEstimator, LoopParameters):
                 "widths": [network.spec.widths[stage] for stage in stages],
                 "grids": [grids[stage] for stage in stages],
                 "stages": stages,
+                "resumes_at": network.resumes_at,
                 "preprocessing": network.preprocessing,
             }
             data = safetensors.torch.save(plain)
             state = {**state, "_network": None, "_data": data, "_made_of": made_of}
-        return state
+        return {**state, "_server": None, "_loaded": None} if "_network" in state else state
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "n_iter_")

@@ -128,7 +128,8 @@ class DeconvDecoder(Decoder):
 class PyramidDecoder(Decoder):
     """A feature pyramid: each finer, less specific map is enriched by the coarser ones [1]_.
 
-    Its levels are summed at the finest stride, and one layer scores the sum.
+    One linear layer scores the sum of its levels at the finest stride. Linear scores and upsampling
+    commute, so each level is scored at its own stride, and its scores are upsampled.
 
     References
     ----------
@@ -154,10 +155,12 @@ class PyramidDecoder(Decoder):
                 shape = (level.shape[2], level.shape[3])
                 level = level + resample(above, self.grids[at + 1], self.grids[at], shape)
             above = level
-            part = resample(self.smooth[at](level), self.grids[at], self.grids[0], size)
-            total = part if total is None else total + part
-        scores: Tensor = self.score(total)
-        return scores
+            bias = self.score.bias if total is None else None
+            scores = F.conv2d(self.smooth[at](level), self.score.weight, bias)
+            scores = resample(scores, self.grids[at], self.grids[0], size)
+            total = scores if total is None else total + scores
+        assert total is not None  # there is at least one map
+        return total
 
 
 class UnetDecoder(Decoder):

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FrozenMaps"]
 
+_CACHED = 2**18  # pixels whose maps a processor's caches hold; more at once are slower
 _LARGEST = float(np.finfo(np.float16).max)
 
 
@@ -100,7 +101,8 @@ class FrozenMaps:
     def _computed(self, images: Sequence[NDArray[np.uint8]]) -> Iterator[NDArray[np.generic]]:
         """Run images of one size through the network: a vector of all maps of each."""
         n_pixels = images[0].shape[0] * images[0].shape[1]
-        together = max(1, MAX_PIXELS // n_pixels)
+        most = _CACHED if self._engine.device.type == "cpu" else MAX_PIXELS
+        together = max(1, most // n_pixels)
         for start in range(0, len(images), together):
             some = images[start : start + together]
             if n_pixels > MAX_PIXELS and self._reach is not None:

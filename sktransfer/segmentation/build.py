@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from sktransfer.backbones.weights import LoadedBackbone
-    from sktransfer.segmentation.mask_batches import MaskRows
+    from sktransfer.segmentation.mask_rows import MaskRows
     from sktransfer.training.settings import TrainingSettings
 
 __all__ = ["measure", "new_network", "pyramid"]
@@ -74,7 +74,7 @@ def measure(network: SegmentationNetwork, rows: MaskRows, n_rows: int = 16) -> N
     network.eval()
     maps = []
     for row in range(min(n_rows, len(rows))):
-        some = rows.inputs[row]
+        some = rows.inputs_of(row)
         with torch.inference_mode():
             if isinstance(some, np.ndarray):
                 pixels = torch.from_numpy(np.array(with_border(some)))[None]

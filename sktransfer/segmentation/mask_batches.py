@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
 from sktransfer.randomness import seeded_everywhere
@@ -17,67 +16,13 @@ from sktransfer.segmentation.grids import Grid, interpolation
 from sktransfer.training.batches import n_batches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
-__all__ = ["JointJitter", "MaskBatches", "MaskRows", "UsersAugmentation"]
+    from sktransfer.segmentation.mask_rows import MaskRows
 
-
-@dataclass(frozen=True, eq=False)
-class MaskRows(Dataset[object]):
-    """The data of a training on masks.
-
-    Parameters
-    ----------
-    inputs : sequence
-        For each row pixels (height, width, 3), uint8, or a list of stored maps.
-    codes : sequence of ndarray of shape (height, width)
-        Codes: at every pixel where rows are augmented, otherwise at those of the loss.
-    weights : ndarray of shape (n_rows,), dtype float32
-        Per-sample weight of the loss, with a mean of one.
-    """
-
-    inputs: Sequence[Any]
-    codes: Sequence[NDArray[Any]]
-    weights: NDArray[np.float32]
-
-    def __len__(self) -> int:
-        return len(self.codes)
-
-    def batch(self, indices: Sequence[int]) -> tuple[dict[str, object], Tensor]:
-        """Gather rows of one size: inputs with their weights, and codes."""
-        some = [self.inputs[index] for index in indices]
-        stacked: object = (
-            torch.from_numpy(np.stack(some))
-            if isinstance(some[0], np.ndarray)
-            else [torch.from_numpy(np.stack(level)) for level in zip(*some, strict=True)]
-        )
-        codes = torch.from_numpy(
-            np.stack([self.codes[index] for index in indices]).astype(np.int64)
-        )
-        weight = torch.from_numpy(self.weights[np.asarray(indices)])
-        return {"inputs": stacked, "weight": weight}, codes
-
-    def __getitem__(self, index: int) -> tuple[dict[str, object], Tensor]:
-        return self.batch([index])
-
-    def shape(self, index: int) -> tuple[int, ...]:
-        """Name the size of a row, which it shares with the others of its batch."""
-        some = self.inputs[index]
-        return tuple(some.shape if isinstance(some, np.ndarray) else some[0].shape) + tuple(
-            self.codes[index].shape
-        )
-
-    def subset(self, rows: NDArray[np.intp]) -> MaskRows:
-        """Keep some rows; their weights are scaled to a mean of one."""
-        weights = self.weights[rows]
-        return replace(
-            self,
-            inputs=[self.inputs[row] for row in rows],
-            codes=[self.codes[row] for row in rows],
-            weights=(weights / weights.mean(dtype=np.float64)).astype(np.float32),
-        )
+__all__ = ["JointJitter", "MaskBatches", "UsersAugmentation"]
 
 
 class MaskBatches:
@@ -135,7 +80,9 @@ class MaskBatches:
             return self.dataset.batch(part)
         rows = self.dataset
         pixels, codes = self.augmentation(
-            [rows.inputs[row] for row in part], [rows.codes[row] for row in part], self.generator
+            [rows.inputs_of(row) for row in part],
+            [rows.codes_of(row) for row in part],
+            self.generator,
         )
         weight = torch.from_numpy(rows.weights[np.asarray(part)])
         return {"inputs": pixels, "weight": weight}, codes

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from sktransfer.segmentation.masks import MaskSequence
 
@@ -175,9 +174,9 @@ def labels_of(
 
 
 def class_weights(
-    class_weight: object, classes: NDArray[np.generic], codes: Tensor
+    class_weight: object, classes: NDArray[np.generic], counts: NDArray[np.int64]
 ) -> NDArray[np.float32] | None:
-    """Compute the weight of each class from codes of pixels.
+    """Compute the weight of each class from numbers of pixels.
 
     Raises
     ------
@@ -198,5 +197,4 @@ def class_weights(
             f"class_weight={class_weight!r} is not possible. Choose None, 'balanced', or a dict from "
             "class to weight."
         )
-    counts = np.bincount(codes.numpy(), minlength=len(classes) + 1)[: len(classes)]
     return np.asarray(counts.sum() / (len(classes) * np.maximum(counts, 1)), np.float32)

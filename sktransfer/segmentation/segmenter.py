@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,25 +22,14 @@ from sktransfer.segmentation.decoders import check_decoder, make_decoder
 from sktransfer.segmentation.estimator import MaskEstimator
 from sktransfer.segmentation.frozen_maps import FrozenMaps
 from sktransfer.segmentation.grids import Grid, layer_grids, resample
-from sktransfer.segmentation.mask_batches import (
-    JointJitter,
-    MaskBatches,
-    MaskRows,
-    UsersAugmentation,
-)
-from sktransfer.segmentation.mask_labels import (
-    MaskLabels,
-    as_labels,
-    class_weights,
-    classes_of,
-    labels_of,
-)
+from sktransfer.segmentation.mask_batches import JointJitter, MaskBatches, UsersAugmentation
+from sktransfer.segmentation.mask_labels import class_weights
+from sktransfer.segmentation.mask_rows import read_rows
 from sktransfer.segmentation.network import SegmentationNetwork
-from sktransfer.segmentation.reading import read_images, read_pairs
+from sktransfer.segmentation.reading import read_images
 from sktransfer.segmentation.serving import MaskServer
 from sktransfer.segmentation.whole_images import (
     resized,
-    with_border,
 )
 from sktransfer.training.augmentation import resolve_augmentation
 from sktransfer.training.build import load
@@ -59,6 +48,8 @@ if TYPE_CHECKING:
 
     from sktransfer.backbones.weights import LoadedBackbone
     from sktransfer.images.sequences import ImageSequence
+    from sktransfer.segmentation.mask_labels import MaskLabels
+    from sktransfer.segmentation.mask_rows import MaskRows
     from sktransfer.segmentation.masks import MaskSequence
     from sktransfer.training.settings import TrainingSettings
 
@@ -166,22 +157,24 @@ class FineTuneSegmenter(MaskEstimator, LoopParameters):
         network = new_network(loaded, settings, self.head, (stages, grids, first), (2, seed))
         step = _step(network.head.grid)
         maps = FrozenMaps(loaded, network.stored_stages, settings.run) if stored else None
-        pairs, self.failed_ = self._read(images, masks, weights, 1 if augments else step, maps)
-        labels = self._labels_of(pairs, masks)
+        rows, labels, self.failed_ = read_rows(
+            images,
+            masks,
+            weights,
+            self.unlabeled,
+            image_size=self.image_size,
+            step=1 if augments else step,
+            maps=maps,
+            run=self.run_settings(),
+        )
         network = new_network(
             loaded, settings, self.head, (stages, grids, first), (len(labels.classes), seed)
         )
-        rows = MaskRows(
-            [pair.inputs for pair in pairs],
-            [labels.encode(pair.mask) for pair in pairs],
-            np.array([weights[pair.row] for pair in pairs], np.float32),
-        )
-        rows = rows.subset(np.flatnonzero([bool((c < labels.nowhere).any()) for c in rows.codes]))
         kept, held = hold_out(np.zeros(len(rows)), settings.held_out, seed)
-        valid = _thinned(rows.subset(held), step if augments else 1) if len(held) else None
+        valid = rows.subset(held).thinned(step if augments else 1) if len(held) else None
         train_rows = rows.subset(kept)
         target = self._target(network, labels, train_rows, step)
-        network.head.start_at(target.prior_scores(_all_codes(train_rows), torch.ones(1)))
+        network.head.start_at(target.prior_of_counts(train_rows.counts.sum(0)))
         if not settings.network.from_scratch:
             measure(network, train_rows)
         augmentation = self._augmentation(train_rows, step, labels.nowhere) if augments else None
@@ -190,45 +183,6 @@ class FineTuneSegmenter(MaskEstimator, LoopParameters):
         self.classes_, self.trunk_ = labels.classes, "maps" if stored else "pixels"
         self.n_validation_ = len(held)
 
-    def _read(
-        self,
-        images: ImageSequence,
-        masks: MaskSequence,
-        weights: NDArray[np.float64],
-        step: int,
-        maps: FrozenMaps | None,
-    ) -> tuple[list[_Pair], list[int]]:
-        """Read images and masks, some at a time, and compute what is frozen."""
-        pairs: list[_Pair] = []
-        failed: list[int] = []
-        left_out = as_labels(self.unlabeled)
-        used = np.flatnonzero(weights > 0).tolist()
-        for read in read_pairs(images, masks, used, self.run_settings(), failed):
-            some = []
-            for pair in read:
-                shown = resized(pair.pixels, self.image_size)
-                found = classes_of([pair.mask], left_out)
-                some.append(
-                    _Pair(pair.row, shown, _sampled(pair.mask, shown.shape[:2], step), found)
-                )
-            if maps is not None:
-                stored = maps.of([pair.inputs for pair in some])
-                some = [
-                    replace(pair, inputs=levels) for pair, levels in zip(some, stored, strict=True)
-                ]
-            elif step > 1:
-                some = [replace(pair, inputs=with_border(pair.inputs)) for pair in some]
-            pairs += some
-        if not pairs:
-            raise ValueError(
-                "none of the images and masks that have a weight can be read, so there is nothing to "
-                "train on. Check the paths; on_error='raise' names the first that fails."
-            )
-        return pairs, failed
-
-    def _labels_of(self, pairs: list[_Pair], masks: MaskSequence) -> MaskLabels:
-        return labels_of([pair.labels for pair in pairs], self.unlabeled, masks, pairs[0].row)
-
     def _target(
         self, network: SegmentationNetwork, labels: MaskLabels, rows: MaskRows, step: int
     ) -> MaskTarget:
@@ -236,7 +190,7 @@ class FineTuneSegmenter(MaskEstimator, LoopParameters):
             labels.classes,
             partial(place_scores, grid=network.head.grid, step=step),
             self.loss,
-            class_weights(self.class_weight, labels.classes, _all_codes(rows)),
+            class_weights(self.class_weight, labels.classes, rows.counts.sum(0)),
             float(self.label_smoothing),
         )
 
@@ -330,42 +284,6 @@ class FineTuneSegmenter(MaskEstimator, LoopParameters):
         return hasattr(self, "n_iter_")
 
 
-@dataclass(frozen=True, eq=False)
-class _Pair:
-    """An image as it is trained on, its mask where the loss looks, and the labels of the mask."""
-
-    row: int
-    inputs: Any
-    mask: NDArray[np.generic]
-    labels: NDArray[np.generic]
-
-
 def _step(grid: Grid) -> int:
     """Choose the pixels from one label of the loss to the next."""
     return max(1, min(_STEP, round(grid.stride)))
-
-
-def _sampled(mask: NDArray[np.generic], size: Any, step: int) -> NDArray[np.generic]:
-    """Take the label of the nearest pixel at every `step`-th pixel of the resized image."""
-    places = [
-        np.minimum((np.arange(0, n, step) + 0.5) * side / n, side - 1).astype(int)
-        for side, n in zip(mask.shape, size, strict=True)
-    ]
-    return mask[np.ix_(*places)]
-
-
-def _thinned(rows: MaskRows, step: int) -> MaskRows:
-    """Keep the labels at which the loss looks of rows that are not augmented."""
-    if step == 1:
-        return rows
-    return MaskRows(
-        [with_border(pixels) for pixels in rows.inputs],
-        [codes[::step, ::step] for codes in rows.codes],
-        rows.weights,
-    )
-
-
-def _all_codes(rows: MaskRows) -> Tensor:
-    return torch.from_numpy(
-        np.concatenate([codes.ravel() for codes in rows.codes]).astype(np.int64)
-    )

@@ -1,4 +1,4 @@
-"""Large arrays: in memory, or in a file of the temporary folder that vanishes by itself."""
+"""Large arrays, or many: in memory, or in a file of the temporary folder that vanishes by itself."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from sktransfer.forks import ForkSafeLock
 from sktransfer.parameters import bytes_allowed
 
 if TYPE_CHECKING:
@@ -18,12 +19,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["MAX_BYTES_IN_MEMORY", "allocate"]
+__all__ = ["MAX_BYTES_IN_MEMORY", "FiledArray", "Shelf", "allocate", "taken"]
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 MAX_BYTES_IN_MEMORY = bytes_allowed("SKTRANSFER_TRAINING_BYTES", 2**31)
-"""What one array of training data may take in memory; a larger one is a file."""
+"""What one array of training data, or many on a shelf, may take in memory; what is more is a file."""
 
 
 def allocate(shape: Sequence[int], dtype: type[_Scalar]) -> NDArray[_Scalar]:
@@ -48,6 +49,92 @@ def allocate(shape: Sequence[int], dtype: type[_Scalar]) -> NDArray[_Scalar]:
     with tempfile.TemporaryFile(prefix="sktransfer-") as file:
         _reserve(file.fileno(), n_bytes)
         return np.memmap(file, dtype, mode="w+", shape=tuple(shape))
+
+
+class _File:
+    """A file without a name, closed with the last array that lies in it."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile(prefix="sktransfer-")  # noqa: SIM115 - see above
+        self._lock = ForkSafeLock()
+
+    def __del__(self) -> None:
+        self._file.close()
+
+    def append(self, array: NDArray[np.generic]) -> int:
+        """Write an array, and say where it starts."""
+        with self._lock:
+            start = self._file.seek(0, os.SEEK_END)
+            try:
+                self._file.write(np.ascontiguousarray(array).data)
+                self._file.flush()
+            except OSError as exc:
+                number = exc.errno or errno.EIO
+                raise _no_room(start + array.nbytes, tempfile.gettempdir(), number) from exc
+        return start
+
+    def read_into(self, array: NDArray[np.generic], start: int) -> None:
+        """Fill an array from what was written."""
+        with self._lock:
+            self._file.seek(start)
+            self._file.readinto(array.reshape(-1).view(np.uint8).data)
+
+
+class FiledArray:
+    """An array that lies in a file.
+
+    Parameters
+    ----------
+    file : _File
+        File that it is written to the end of.
+    array : ndarray
+        Its values.
+    """
+
+    def __init__(self, file: _File, array: NDArray[np.generic]) -> None:
+        self.shape, self.dtype = array.shape, array.dtype
+        self._file, self._start = file, file.append(array)
+
+    def read(self) -> NDArray[np.generic]:
+        """Read the values."""
+        array = np.empty(self.shape, self.dtype)
+        self._file.read_into(array, self._start)
+        return array
+
+
+class Shelf:
+    """Arrays that a training needs in each epoch: in memory until that is full, then in a file.
+
+    Parameters
+    ----------
+    max_bytes : int, optional
+        Bytes that may be in memory; those of `MAX_BYTES_IN_MEMORY` if not given.
+
+    Examples
+    --------
+    >>> shelf = Shelf(max_bytes=10)
+    >>> kept = [shelf.keep(np.arange(4, dtype=np.uint8) + start) for start in (0, 4, 8)]
+    >>> isinstance(kept[2], FiledArray), taken(kept[2]).tolist()
+    (True, [8, 9, 10, 11])
+    """
+
+    def __init__(self, max_bytes: int | None = None) -> None:
+        self._free = MAX_BYTES_IN_MEMORY if max_bytes is None else max_bytes
+        self._file: _File | None = None
+
+    def keep(self, array: NDArray[np.generic]) -> NDArray[np.generic] | FiledArray:
+        """Keep an array; `taken` gives it back."""
+        if self._file is None and array.nbytes <= self._free:
+            self._free -= array.nbytes
+            return array
+        if self._file is None:
+            self._file = _File()
+        return FiledArray(self._file, array)
+
+
+def taken(kept: NDArray[np.generic] | FiledArray) -> NDArray[np.generic]:
+    """Return an array that a shelf keeps."""
+    return kept.read() if isinstance(kept, FiledArray) else kept
 
 
 def _reserve(file: int, n_bytes: int) -> None:

@@ -8,8 +8,8 @@ from sklearn.model_selection import cross_val_predict
 
 from sktransfer import FineTuneSegmenter, MaskScorer, PixelClassifier
 from sktransfer.datasets import load_digit_masks
+from sktransfer.segmentation.mask_rows import sampled_mask
 from sktransfer.segmentation.masks import as_mask_sequence
-from sktransfer.segmentation.segmenter import _sampled
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +25,8 @@ def _model(**parameters):
 def test_a_line_of_one_pixel_in_a_mask_is_sampled_where_it_is():
     mask = np.zeros((40, 40), np.uint8)
     mask[:, 20] = 1
-    assert _sampled(mask, (40, 40), 4).nonzero()[1].tolist() == [5] * 10
-    assert _sampled(mask, (80, 80), 1)[0].nonzero()[0].tolist() == [40, 41]
+    assert sampled_mask(mask, (40, 40), 4).nonzero()[1].tolist() == [5] * 10
+    assert sampled_mask(mask, (80, 80), 1)[0].nonzero()[0].tolist() == [40, 41]
 
 
 @pytest.mark.parametrize("strategy", ["frozen", "partial"])

@@ -15,6 +15,7 @@ from sktransfer.exceptions import ImageDecodeError, ImageWarning, MaskError
 from sktransfer.segmentation.decoders import DECODERS, make_decoder
 from sktransfer.segmentation.grids import Grid, layer_grids, resample
 from sktransfer.segmentation.mask_batches import JointJitter
+from sktransfer.training import arrays
 from sktransfer.training.targets.masks import LOSSES, MaskTarget
 
 
@@ -238,3 +239,11 @@ def test_transformers_without_a_pyramid_are_refused(data):
     model = FineTuneSegmenter("vit_b_16", weights="random", strategy="frozen", random_state=0)
     with pytest.raises(ValueError, match="tokens of one size instead of a pyramid"):
         model.fit(data.X[:2], data.y[:2])
+
+
+@pytest.mark.parametrize("strategy", ["frozen", "full"])
+def test_what_memory_does_not_hold_is_trained_from_a_file(data, strategy, monkeypatch):
+    expected = _model(strategy=strategy).fit(data.X[:8], data.y[:8]).predict_proba(data.X[8:10])
+    monkeypatch.setattr(arrays, "MAX_BYTES_IN_MEMORY", 50_000)
+    model = _model(strategy=strategy).fit(data.X[:8], data.y[:8])
+    assert np.array_equal(model.predict_proba(data.X[8:10]), expected)

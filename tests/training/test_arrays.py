@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sktransfer.training import arrays
-from sktransfer.training.arrays import allocate
+from sktransfer.training.arrays import FiledArray, Shelf, allocate, taken
 
 
 @pytest.fixture(autouse=True)
@@ -46,3 +46,13 @@ def test_where_nothing_can_be_reserved_the_free_space_is_looked_at(monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=99_999))
     with pytest.raises(OSError, match="do not fit into the temporary folder"):
         allocate((1000, 25), np.float32)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float16, "<U5"])
+def test_what_has_no_room_on_a_shelf_is_filed_and_comes_back(dtype):
+    arrays = [np.arange(12 + n).astype(dtype).reshape(2, -1) for n in (0, 2, 4)]
+    shelf = Shelf(max_bytes=arrays[0].nbytes)
+    kept = [shelf.keep(array) for array in arrays]
+    assert kept[0] is arrays[0]
+    assert all(isinstance(one, FiledArray) for one in kept[1:])
+    assert all(np.array_equal(taken(one), array) for one, array in zip(kept, arrays, strict=True))

@@ -102,7 +102,11 @@ class MaskTarget(Target):
         """Compute the logarithm of each class's share of the labelled pixels."""
         codes = encoded.flatten().long()
         counts = torch.bincount(codes[codes < self.n_outputs], minlength=self.n_outputs)
-        return ((counts + 1) / (counts.sum() + self.n_outputs)).log()
+        return self.prior_of_counts(counts.numpy())
+
+    def prior_of_counts(self, counts: NDArray[np.int64]) -> Tensor:
+        """Compute the same from numbers of pixels (n_classes,)."""
+        return torch.from_numpy(np.log((counts + 1) / (counts.sum() + self.n_outputs))).float()
 
     def summary(
         self, scores: NDArray[np.float32], encoded: NDArray[Any]

@@ -75,6 +75,15 @@ class RandomStream:
         if device.type == "mps":
             self._states["mps"] = torch.Generator("mps").manual_seed(seed).get_state()
 
+    @property
+    def states(self) -> dict[str, torch.Tensor]:
+        """Place in the sequence, for each kind of device; one that was kept can be set again."""
+        return self._states
+
+    @states.setter
+    def states(self, states: dict[str, torch.Tensor]) -> None:
+        self._states = dict(states)
+
     @contextmanager
     def lent(self) -> Iterator[None]:
         """Let torch draw from this stream inside, and from its own generators afterwards."""

@@ -14,7 +14,16 @@ __all__ = ["folder_beside", "kept_beside", "remove_folder"]
 
 _MARKER = "made-by-sktransfer-{}"
 _RESULTS = "results/*.json"
-_FILES = ("features-*.sqlite*", "features/features-*.sqlite*", _RESULTS, "results/*.unfinished")
+_FILES = (
+    "features-*.sqlite*",
+    "features/features-*.sqlite*",
+    "training-*.pt",
+    "features/training-*.pt",
+    ".sktransfer-*.pt",
+    "features/.sktransfer-*.pt",
+    _RESULTS,
+    "results/*.unfinished",
+)
 
 
 def folder_beside(out: Path, command: str, kind: str) -> tuple[Path, bool]:

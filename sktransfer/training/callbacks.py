@@ -24,6 +24,7 @@ __all__ = [
     "KeepBest",
     "Phases",
     "RateSchedule",
+    "plain",
     "restore",
     "snapshot",
     "tidy",
@@ -58,13 +59,11 @@ class Phases(Callback):  # type: ignore[misc] # skorch is untyped
 
     def on_epoch_begin(self, net: Any, **_: object) -> None:
         """Freeze at the first epoch, and unfreeze when the time has come."""
-        epoch = len(net.history) - 1
-        network = net.module_
-        if epoch == 0 and self.warmup_epochs:
-            network.set_trained(len(network.spec.stages))
-        if epoch == self.warmup_epochs:
-            network.set_trained(self.first_trained)
-        net.history.record("phase", "head" if epoch < self.warmup_epochs else "all")
+        network, is_early = net.module_, len(net.history) <= self.warmup_epochs
+        first = len(network.spec.stages) if is_early else self.first_trained
+        if network.first_trained != first:
+            network.set_trained(first)
+        net.history.record("phase", "head" if is_early else "all")
 
 
 class RateSchedule(Callback):  # type: ignore[misc]
@@ -197,11 +196,11 @@ def tidy(history: Any, columns: Mapping[str, str] = COLUMNS) -> list[dict[str, A
         Names of skorch's records, and those that users see.
     """
     return [
-        {name: _plain(row[key]) for key, name in columns.items() if key in row}
+        {name: plain(row[key]) for key, name in columns.items() if key in row}
         for row in history.to_list()
     ]
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
     """Turn a number of NumPy into one of Python."""
     return value.item() if isinstance(value, np.generic) else value

@@ -26,6 +26,7 @@ from sktransfer.training.loop import train
 from sktransfer.training.net import make_net
 from sktransfer.training.supervised import SupervisedRows
 from sktransfer.training.targets.vectors import VectorTarget
+from sktransfer.training.unfinished import Unfinished, digest_of_training
 from sktransfer.unlabelled.map_views import cut_maps
 from sktransfer.unlabelled.student import StudentNetwork, mix_weights, start_at_least_squares
 
@@ -83,15 +84,29 @@ class Student:
         vectors: NDArray[np.float32] = torch.cat(found).cpu().numpy()
         return vectors
 
-    def learn(self, mix: float) -> list[dict[str, Any]]:
+    def keeper(self) -> Unfinished | None:
+        """Return what keeps the state of the training in the folder of the cache, if there is one."""
+        cache = self.settings.run.cache
+        if cache is None or cache == "memory":
+            return None
+        digest = digest_of_training(self.trained.network, self.rows, self.settings, self.seed)
+        return None if digest is None else Unfinished(cache, digest)
+
+    def learn(self, mix: float, keeper: Unfinished | None = None) -> list[dict[str, Any]]:
         """Train the network, blend its weights with the start's, and return the epochs' records.
 
         Parameters
         ----------
         mix : float
             Weight of what was learned.
+        keeper : Unfinished, optional
+            Keeps the state of the training, and has that of one that was killed.
         """
         network, settings = self.trained.network, self.settings
+        epochs = settings.max_epochs
+        if keeper is not None:
+            epochs -= keeper.epochs_done
+            settings = replace(settings, callbacks=[keeper])
         start = {name: p.detach().clone() for name, p in network.backbone.named_parameters()}
         net = make_net(
             network,
@@ -103,7 +118,7 @@ class Student:
             augmentation=self.inputs.augmentation,
             generator=torch.Generator().manual_seed(self.seed),
         )
-        train(net, self.rows.train)
+        train(net, self.rows.train, epochs)
         if mix < 1:
             mix_weights(network.backbone, start, mix)
         with self._autocast():

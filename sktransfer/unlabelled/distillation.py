@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,10 +24,12 @@ from sktransfer.unlabelled.teacher_check import BETTER_BY, labelled_rows
 
 if TYPE_CHECKING:
     import os
+    from contextlib import AbstractContextManager
 
     from numpy.typing import ArrayLike, NDArray
 
     from sktransfer.backbones.spec import BackboneLike
+    from sktransfer.training.unfinished import Unfinished
     from sktransfer.unlabelled.distil import Student
     from sktransfer.unlabelled.teacher_check import LabelledRows
 
@@ -161,7 +164,10 @@ class DistilledFeatureTransformer(TunedFeatures):
     def fit(self, X: object, y: ArrayLike | None = None) -> DistilledFeatureTransformer:
         """Let the student learn from the teacher, by all images.
 
-        A fit that fails, or is ended by Ctrl-C, leaves the estimator as it was.
+        A fit that fails, or is ended by Ctrl-C, leaves the estimator as it was. With a folder for `cache` and
+        a seed, the training's state is kept there every few seconds until the fit has ended: one that is
+        killed and started again goes on, to the same weights. Trainings with `callbacks`, `net_params` or
+        `n_views` start anew.
 
         Parameters
         ----------
@@ -194,9 +200,10 @@ class DistilledFeatureTransformer(TunedFeatures):
             self.teacher_score_ = None if known is None else known.score(vectors[known.rows])
             self.student_score_ = _score(student, known)
             self._refuse_worse_teacher(0 if known is None else len(known.rows))
-            history = student.learn(self.mix)
-            self.distilled_score_ = _score(student, known)
-            self._take_over(student, history)
+            with self._keeper(student) as keeper:
+                history = student.learn(self.mix, keeper)
+                self.distilled_score_ = _score(student, known)
+                self._take_over(student, history)
         return self
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:  # noqa: ARG002
@@ -236,6 +243,11 @@ class DistilledFeatureTransformer(TunedFeatures):
         on_error = "raise" if self.on_error == "raise" else "nan"  # the student warns
         vectors: NDArray[np.float32] = teacher.set_params(on_error=on_error).fit_transform(X)
         return vectors
+
+    def _keeper(self, student: Student) -> AbstractContextManager[Unfinished | None]:
+        """Return what lets a training that is killed go on; one without a seed could not be known again."""
+        keeper = None if self.random_state is None else student.keeper()
+        return nullcontext() if keeper is None else keeper
 
     def _refuse_worse_teacher(self, n_labelled: int) -> None:
         if self.teacher_score_ is None or self.student_score_ is None:

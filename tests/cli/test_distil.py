@@ -1,8 +1,12 @@
 """The command that lets a small network learn from a better one, and saves its weights."""
 
 import json
+import signal
+import subprocess
+import sys
 
 import numpy as np
+import safetensors.torch
 
 from sktransfer import DeepFeatureTransformer
 from sktransfer.cli.program import main
@@ -40,3 +44,47 @@ def test_a_teacher_that_is_no_better_is_refused_by_labels(folder, error_line):
 def test_the_file_must_be_one_of_weights(folder, error_line):
     assert main([*WORDS, "--out", "mine.pt"]) == 1
     assert "must end in .safetensors" in error_line()
+
+
+KILLED = """
+import os, signal, sys
+from sktransfer.cli.program import main
+from sktransfer.training import unfinished
+
+unfinished._EVERY_S = 0
+written = unfinished.Unfinished.on_epoch_end
+
+def killed_after_the_second_epoch(self, net, **which):
+    written(self, net, **which)
+    if len(net.history) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+unfinished.Unfinished.on_epoch_end = killed_after_the_second_epoch
+main(sys.argv[1:])
+"""
+
+
+def test_a_run_that_is_killed_goes_on_from_its_last_epoch_to_the_same_weights(
+    folder, capsys, monkeypatch
+):
+    words = [*WORDS[:-1], "4", "--json", "--out"]
+    main([*words, "at_once.safetensors", "--quiet"])
+    capsys.readouterr()
+    killed = subprocess.run([sys.executable, "-c", KILLED, *words, "killed.safetensors"])
+    assert killed.returncode == -signal.SIGKILL
+    assert not (folder / "killed.safetensors").exists()
+
+    epochs = []
+    from sktransfer.unlabelled import distil
+
+    train = distil.train
+    monkeypatch.setattr(distil, "train", lambda *a: (epochs.append(a[-1]), train(*a)))
+    assert main([*words, "killed.safetensors"]) == 0
+    assert epochs == [2]
+    assert "going on where it was" in (said := capsys.readouterr()).err
+    assert json.loads(said.out)["epochs"] == 4
+    assert {path.name for path in folder.iterdir()} == {
+        "digits", "at_once.safetensors", "killed.safetensors",
+    }  # fmt: skip
+    one, other = map(safetensors.torch.load_file, ("at_once.safetensors", "killed.safetensors"))
+    assert all(one[key].equal(other[key]) for key in one)

@@ -19,6 +19,7 @@ from sktransfer import (
     NeighborSelfTrainingClassifier,
 )
 from sktransfer.exceptions import TeacherWarning, WorseTeacherError
+from sktransfer.training import unfinished
 from sktransfer.training.batchnorm_statistics import renew_statistics
 from sktransfer.training.targets.vectors import VectorTarget
 from sktransfer.unlabelled.map_views import cut_maps
@@ -153,6 +154,47 @@ def test_images_that_cannot_be_read_are_left_out(images):
 def test_one_image_is_refused(images):
     with pytest.raises(ValueError, match=r"X has 1 image to learn from \(n_samples=1\)"):
         student().fit(images[0][:1])
+
+
+@pytest.fixture
+def interrupted(images, tmp_path, monkeypatch):
+    """A student of a hundred images, whose fit was interrupted after its second epoch."""
+    monkeypatch.setattr(unfinished, "_EVERY_S", 0)
+    settings = {"early_stopping": True, "warmup_epochs": 1, "check_teacher": False}
+    model = student(max_epochs=4, cache=tmp_path, **settings)
+    with monkeypatch.context() as patch:
+
+        def interrupt(keeper, net, **which):
+            written(keeper, net, **which)
+            if len(net.history) == 2:
+                raise KeyboardInterrupt
+
+        written = unfinished.Unfinished.on_epoch_end
+        patch.setattr(unfinished.Unfinished, "on_epoch_end", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(images[0][:100])
+    return model
+
+
+def test_an_interrupted_fit_goes_on_to_the_same_features(images, interrupted, tmp_path):
+    X = images[0][:100]
+    (state,) = tmp_path.glob("training-*.pt")
+    expected = clone(interrupted).set_params(cache=None).fit(X)
+    again = interrupted.fit(X)
+    np.testing.assert_array_equal(again.transform(X), expected.transform(X))
+    losses = [[row["valid_loss"] for row in model.history_] for model in (again, expected)]
+    assert losses[0] == losses[1]
+    assert not state.exists()
+
+
+def test_what_was_kept_is_of_one_training_only(images, interrupted, tmp_path):
+    (state,) = tmp_path.glob("training-*.pt")
+    clone(interrupted).set_params(lr=0.002).fit(images[0][:100])
+    clone(interrupted).set_params(random_state=1).fit(images[0][:100])
+    assert list(tmp_path.glob("training-*.pt")) == [state]
+    state.write_bytes(b"no state")
+    assert interrupted.fit(images[0][:100]).n_iter_ == 4
+    assert not list(tmp_path.glob("training-*.pt"))
 
 
 def test_the_loss_is_zero_where_directions_and_similarities_are_the_teachers():

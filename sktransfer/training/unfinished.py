@@ -13,6 +13,7 @@ import pickle
 import time
 import warnings
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Unfinished", "digest_of_training"]
 
 _EVERY_S = 5.0  # at most so often, as an epoch may be shorter than the writing
+_APART = ("run", "make_optimizer")  # settings that do not count, or by their name
 _WITH_STATE = (RateSchedule, KeepBest)
 
 
@@ -134,9 +136,12 @@ def digest_of_training(
     """
     if settings.callbacks is not None or settings.net_params or settings.n_views is not None:
         return None
-    counted = [getattr(settings, field.name) for field in fields(settings) if field.name != "run"]
-    identity = identity_of(counted)
-    if identity.hidden:
+    optimizer = _name_of(settings.make_optimizer)
+    counted = [
+        getattr(settings, field.name) for field in fields(settings) if field.name not in _APART
+    ]
+    identity = identity_of([*counted, optimizer])
+    if identity.hidden or not optimizer:
         return None
     digest = xxhash.xxh3_128(f"{identity.digest} {seed} torch {torch.__version__}".encode())
     for name, tensor in network.state_dict().items():
@@ -148,6 +153,15 @@ def digest_of_training(
                 digest.update(f"{array.dtype} {array.shape}".encode())
                 digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def _name_of(make_optimizer: object) -> str:
+    """Name one of torch's optimisers, whose code changes when it is first used; "" for another."""
+    given = make_optimizer.keywords if isinstance(make_optimizer, partial) else {}
+    kind = make_optimizer.func if isinstance(make_optimizer, partial) else make_optimizer
+    if isinstance(kind, type) and kind.__module__.startswith("torch.optim."):
+        return f"{kind.__qualname__} {given}"
+    return ""
 
 
 def _state_of(net: Any) -> dict[str, Any]:

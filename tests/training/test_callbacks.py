@@ -31,14 +31,16 @@ def _net(**attributes):
 
 
 def test_the_head_trains_alone_first():
-    trained = []
-    net = _net()
-    net.module_ = SimpleNamespace(spec=SimpleNamespace(stages=range(5)), set_trained=trained.append)
+    network = SimpleNamespace(spec=SimpleNamespace(stages=range(5)), first_trained=3)
+    network.set_trained = lambda first: setattr(network, "first_trained", first)
+    net, trained = _net(), []
+    net.module_ = network
     phases = Phases(warmup_epochs=2, first_trained=3)
     for _ in range(4):
         net.history.new_epoch()
         phases.on_epoch_begin(net)
-    assert trained == [5, 3]
+        trained.append(network.first_trained)
+    assert trained == [5, 5, 3, 3]
     assert net.history[:, "phase"] == ["head", "head", "all", "all"]
 
 

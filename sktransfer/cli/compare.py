@@ -245,7 +245,7 @@ def _write_report(
 
     assert images.y is not None
     if images.is_masks:
-        comparison.to_html(options.report)
+        comparison.to_html(options.report, images.X, images.y)
         return
     X, y = images.X, images.y
     network = {

@@ -239,9 +239,9 @@ class StrategyComparison:
         ----------
         path : str or path
             Of the file; one that is there is replaced.
-        X, y : images and array-like of shape (n_images,), default=None
+        X, y : images and array-like of shape (n_images,), or masks, default=None
             Those that were compared on; with them the report also shows what the winner gets right
-            and wrong, where it looks, and what the features tell.
+            and wrong, where it looks, and what the features tell; or the best and worst masks.
         X_target : images, default=None
             Those of the target domain that were compared with: a winner that has adapted to them is
             shown at work only if they are given.

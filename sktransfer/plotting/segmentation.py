@@ -163,8 +163,23 @@ class SegmentationDisplay(Display):
         ax.set_axis_off()
         grid = ax.get_subplotspec()
         assert grid is not None
-        inner = grid.subgridspec(len(rows), len(self.images), wspace=0.05, hspace=0.12)
-        self.axes_ = np.reshape(inner.subplots(), (len(rows), len(self.images)))  # type: ignore[arg-type]
+        n_rows, n_images = len(rows), len(self.images)
+        high = (self._height() - _LEGEND) / n_rows
+        inner = grid.subgridspec(
+            n_rows + 1,
+            n_images,
+            wspace=0.05,
+            hspace=0.05,
+            height_ratios=[high] * n_rows + [_LEGEND],
+        )
+        figure = ax.get_figure()
+        assert figure is not None  # axes that have a place in a grid have a figure
+        self.axes_ = np.array(
+            [
+                [figure.add_subplot(inner[row, column]) for column in range(n_images)]
+                for row in range(n_rows)
+            ]
+        )
         for (name, masks), axes in zip(rows, self.axes_, strict=True):
             axes[0].set_title(name, loc="left", fontsize="small")
             for column, (one, pixels) in enumerate(zip(axes, self.images, strict=True)):
@@ -173,9 +188,8 @@ class SegmentationDisplay(Display):
         for label, color in zip(self.classes_.tolist(), self._colors(), strict=True):
             ax.plot([], [], "s", color=color, mew=0, ms=8, label=legend_text(label))
         ax.legend(
-            loc="upper center",
-            bbox_to_anchor=(0.5, 0),
-            borderaxespad=1.2,
+            loc="lower center",
+            borderaxespad=0,
             ncols=min(6, len(self.classes_)),
             frameon=False,
             fontsize="small",

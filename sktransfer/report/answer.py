@@ -45,8 +45,9 @@ def answer_section(
         "with its 95 % interval" if best.get("score_low", float("nan")) >= 0 else "and its spread"
     )
     over = f", mean {sure} over {counted(n_folds, 'fold')}" if n_folds else ""
+    named = score_name[:1].lower() + score_name[1:]
     first = (
-        f"<p><strong>{escape(str(best['candidate']))}</strong> is best: {escape(score_name.lower())} "
+        f"<p><strong>{escape(str(best['candidate']))}</strong> is best: {escape(named)} "
         f"{score_of_record({str(name): value for name, value in best.items()})}{over}.</p>"
     )
     others = paragraphs(*remarks, _ties(results), _gain(results), _caveat(best, optimism))

@@ -21,10 +21,13 @@ from sktransfer.report.answer import answer_section, recommendation_section
 from sktransfer.report.examples import examples_section, hold_out
 from sktransfer.report.feature_plots import evidence_section
 from sktransfer.report.findings import audit_section
+from sktransfer.report.mask_examples import mask_examples_section
 from sktransfer.report.mistakes import mistakes_section
 from sktransfer.report.page import Section, make_page, or_sentence, paragraphs
 from sktransfer.report.reproduction import code_of
 from sktransfer.report.scores import plots_section, table_section
+from sktransfer.segmentation.estimator import MaskEstimator
+from sktransfer.segmentation.masks import stack_masks
 from sktransfer.writing import check_writable, whole_file
 
 if TYPE_CHECKING:
@@ -103,7 +106,9 @@ def render_report(
     finished = results[results["score_mean"].notna()]
     fold_scores = getattr(comparison, "fold_scores_", None)
     scoring = _scoring(comparison)
-    labels = _checked_labels(X, y)
+    of_masks = isinstance(comparison.best_estimator_, MaskEstimator)
+    masks = _checked_masks(X, y) if of_masks else None
+    labels = None if of_masks else _checked_labels(X, y)
     if labels is not None:
         X, labels, _, X_target = split_target(X, labels, None, X_target, unlabeled)
     target_labels = check_target_labels(X_target, y_target)
@@ -129,6 +134,8 @@ def render_report(
     if labels is not None:
         more = {"X_target": X_target, "y_target": target_labels, "X_unlabeled": X_unlabeled}
         sections += _of_images(comparison, X, labels, more, scoring)
+    if masks is not None:
+        sections.append(or_sentence("What it predicts", lambda: _of_masks(comparison, X, masks)))
     if audit is not None:
         shape = getattr(_first_step(comparison.best_estimator_), "image_shape", None)
         sections.append(
@@ -137,7 +144,7 @@ def render_report(
     sections.append(or_sentence("The code", lambda: _code_section(comparison)))
     page = make_page(
         title,
-        _subtitle(labels, fold_scores, X_target, target_labels, X_unlabeled),
+        _subtitle(labels, masks, fold_scores, X_target, target_labels, X_unlabeled),
         sections,
         _footer(),
     )
@@ -180,6 +187,13 @@ def _of_images(
     return sections
 
 
+def _of_masks(comparison: Any, X: Any, masks: NDArray[np.generic]) -> Section:
+    """Show what the winner predicts of the images of the first fold."""
+    fold = _folds(comparison, np.zeros(len(masks)))[0]
+    name = str(comparison.results_["candidate"].iloc[0])
+    return mask_examples_section(name, comparison.best_estimator_, X, masks, fold)
+
+
 def _best_with_features(comparison: Any) -> object:
     """Find the best candidate that begins with features and needs no unlabelled images."""
     results = comparison.results_
@@ -213,6 +227,8 @@ def _scoring(comparison: object) -> object:
 
 
 def _score_name(comparison: Any, scoring: Any, y: NDArray[np.generic] | None) -> str:
+    if scoring is None and isinstance(comparison.best_estimator_, MaskEstimator):
+        return "Mean IoU"
     classes = getattr(comparison.best_estimator_, "classes_", None)
     known = y if y is not None else classes
     return "Score" if known is None else name_of_score(scoring, known)
@@ -229,6 +245,17 @@ def _checked_labels(X: Any, y: ArrayLike | None) -> NDArray[np.generic] | None:
             f"X has {len(X)} images and y {len(labels)} labels. Pass those that were compared on."
         )
     return labels
+
+
+def _checked_masks(X: Any, y: Any) -> NDArray[np.generic] | None:
+    if X is None:
+        return None
+    if y is None or len(y) != len(X):
+        n_masks = 0 if y is None else len(y)
+        raise ValueError(
+            f"X has {len(X)} images and y {n_masks} masks. Pass those that were compared on."
+        )
+    return stack_masks(list(y), as_one=False)
 
 
 def _first_step(estimator: object) -> object:
@@ -249,12 +276,15 @@ def _code_section(comparison: Any) -> Section:
 
 def _subtitle(
     y: NDArray[np.generic] | None,
+    masks: NDArray[np.generic] | None,
     fold_scores: pd.DataFrame | None,
     X_target: Any,
     y_target: NDArray[np.generic] | None,
     X_unlabeled: Any,
 ) -> str:
     parts = []
+    if masks is not None:
+        parts.append(f"{counted(len(masks), 'image')} with masks")
     if y is not None:
         classes, counts = np.unique(y, return_counts=True)
         parts.append(counted(len(y), "image"))

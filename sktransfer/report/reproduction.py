@@ -14,6 +14,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
 from sktransfer.adaptation.target_rows import last_step, learns_from_unlabelled
+from sktransfer.segmentation.estimator import MaskEstimator
 
 __all__ = ["code_of"]
 
@@ -117,12 +118,14 @@ def code_of(estimator: object) -> str:
         f"from {home} import {', '.join(sorted(names))}"
         for home, names in sorted(writer.imports.items())
     ]
-    comments = ["# X: images, as paths, arrays or PIL images; y: their labels"]
+    of_masks = isinstance(estimator, MaskEstimator)
+    what = "masks" if of_masks else "labels"
+    comments = [f"# X: images, as paths, arrays or PIL images; y: their {what}"]
     data = "X, y"
     if has_fit_parameter(estimator, "X_target"):
         data += ", X_target=X_target"
         comments.append("# X_target: images of the target domain, without labels")
-    if learns_from_unlabelled(estimator):
+    if not of_masks and learns_from_unlabelled(estimator):
         without = last_step(estimator).unlabeled
         comments = [
             f"# X: all images, as paths, arrays or PIL images; y: labels, {without!r} for images without"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -89,10 +90,12 @@ class FrozenMaps:
             vectors = [record and record.vector.view(np.float16) for record in known]
         missing = [row for row, vector in enumerate(vectors) if vector is None]
         for rows in _of_one_size(bordered, missing):
+            start = time.perf_counter()
             for row, vector in zip(rows, self._computed([bordered[r] for r in rows]), strict=True):
                 vectors[row] = vector
+            seconds = (time.perf_counter() - start) / len(rows)
             if self._store is not None:
-                records = [Record(vectors[row].view(np.float32), 0.0) for row in rows]
+                records = [Record(vectors[row].view(np.float32), seconds) for row in rows]
                 self._store.put_many([keys[row] for row in rows], records)
         return [
             self._maps(vector, pixels) for vector, pixels in zip(vectors, bordered, strict=True)

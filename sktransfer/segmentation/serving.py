@@ -6,6 +6,7 @@ import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from sktransfer.backbones.registry import WeightsSource
@@ -17,7 +18,6 @@ from sktransfer.training.serving import TUNED
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -65,7 +65,9 @@ class MaskServer:
         """Score images (height, width, 3): (1, n_classes, height, width) at the places of the head."""
         device = next(self._network.parameters()).device
         for maps in self._maps.of(images):
-            levels = [torch.from_numpy(level)[None].to(device).float() for level in maps]
+            levels = [
+                torch.from_numpy(np.array(level, np.float32))[None].to(device) for level in maps
+            ]
             with torch.inference_mode():
                 last_axis = torch.channels_last
                 levels = [level.contiguous(memory_format=last_axis) for level in levels]

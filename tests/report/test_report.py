@@ -18,9 +18,11 @@ from torch import nn
 from sktransfer import (
     DANNClassifier,
     DeepFeatureTransformer,
+    PixelClassifier,
     StrategyComparisonDisplay,
     compare_strategies,
 )
+from sktransfer.datasets import load_digit_masks
 from sktransfer.raw_pixels import PixelTransformer
 from sktransfer.report import render_report
 from sktransfer.report.answer import answer_section
@@ -540,3 +542,18 @@ def test_too_few_images_of_a_class_are_no_verdict(tmp_path, digits):
 def test_transfer_pays_only_with_a_test_behind_it(p_value, said):
     results = RESULTS.assign(p_value=[np.nan, 0.31, p_value])
     assert said in answer_section(results, 5, "Accuracy").body
+
+
+def test_a_comparison_of_masks_shows_its_worst_and_best_masks(tmp_path):
+    data = load_digit_masks()
+    X, y = data.X[:10], data.y[:10]
+    model = PixelClassifier(backbone="tiny", n_pixels=20, random_state=0)
+    comparison = compare_strategies(X, y, candidates={"pixels": model}, cv=2, random_state=0)
+    page = comparison.to_html(tmp_path / "report.html", X, y).read_text(encoding="utf-8")
+    assert "10 images with masks" in page
+    assert "<strong>pixels</strong> is best: mean IoU" in page
+    assert page.count("mean IoU. image") == 2  # captions of the lowest and the highest
+    assert ">IoU</th>" in page
+    assert "y: their masks" in page
+    with pytest.raises(ValueError, match="X has 10 images and y 9 masks"):
+        comparison.to_html(tmp_path / "report.html", X, y[:9])

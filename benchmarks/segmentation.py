@@ -14,12 +14,14 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from scipy.ndimage import binary_opening
 from sklearn.ensemble import RandomForestClassifier
 
 from sktransfer import FineTuneSegmenter, MaskScorer, PixelClassifier, find_regions
 
 CAR, UNLABELED = 8, 11
 SMALLEST_CAR = 200  # pixels of a component that counts as a car
+BRIDGE = 5  # half the width in pixels of bridges that are cut; chosen on the recording 0006R0
 
 
 def main():
@@ -74,6 +76,7 @@ def measured(name, setting, options):
         "miou": round(scorer.measure(test[1], masks), 4),
         "car": round(labels[CAR], 4),
         "boxes": round(f1_of_boxes(test[1], masks), 4),
+        "boxes, opened": round(f1_of_boxes(test[1], [opened(mask) for mask in masks]), 4),
         "minutes": round(minutes, 2),
         "labels": {int(label): round(value, 3) for label, value in labels.items()},
     }
@@ -137,6 +140,12 @@ def f1_of_boxes(masks, predicted):
                 hits += 1
                 free.remove(best)
     return 2 * hits / max(1, len(true) + len(found))
+
+
+def opened(mask):
+    """Cut the thin bridges between cars, whose pixels become unlabelled."""
+    cars = binary_opening(mask == CAR, iterations=BRIDGE)
+    return np.where((mask == CAR) & ~cars, UNLABELED, mask)
 
 
 def iou(one, other):

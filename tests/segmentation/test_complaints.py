@@ -77,3 +77,27 @@ def test_a_mask_of_background_alone_has_an_iou_far_below_its_accuracy(data):
     nothing = np.zeros_like(data.y)
     assert MaskScorer("accuracy").measure(data.y, nothing) > 0.75
     assert MaskScorer().measure(data.y, nothing) < 0.25
+
+
+def test_an_object_of_a_hundredth_of_the_pixels_is_found():
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 90, (16, 64, 64, 3), np.uint8)
+    y = np.zeros((16, 64, 64), np.uint8)
+    for image, mask in zip(X, y, strict=True):
+        top, left = rng.integers(4, 54, 2)
+        image[top : top + 6, left : left + 6] = 220
+        mask[top : top + 6, left : left + 6] = 255
+    model = _model(max_epochs=12, lr=1e-2, early_stopping=False).fit(X[:12], y[:12])
+    assert MaskScorer(label=255)(model, X[12:], y[12:]) > 0.3
+    assert set(np.unique(model.predict(X[12:])).tolist()) == {0, 255}
+
+
+def test_images_of_more_channels_are_refused_with_a_reason(data):
+    with pytest.raises(ValueError, match="with 1, 3 or 4 channels"):
+        _model().fit(np.zeros((4, 32, 32, 7), np.uint8), data.y[:4, :32, :32])
+
+
+def test_masks_are_predicted_in_the_size_of_the_image_whatever_size_the_network_sees(data):
+    model = _model(image_size=(40, 80)).fit(data.X[:4], data.y[:4])
+    assert model.predict(data.X[:2]).shape == (2, 64, 64)
+    assert np.isin(model.predict(data.X[:2]), data.y).all()

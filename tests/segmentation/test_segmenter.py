@@ -247,3 +247,16 @@ def test_what_memory_does_not_hold_is_trained_from_a_file(data, strategy, monkey
     monkeypatch.setattr(arrays, "MAX_BYTES_IN_MEMORY", 50_000)
     model = _model(strategy=strategy).fit(data.X[:8], data.y[:8])
     assert np.array_equal(model.predict_proba(data.X[8:10]), expected)
+
+
+def test_a_frozen_network_labels_digits_that_scratch_does_not_in_the_same_time(data):
+    # 150 images train, 8 epochs of a frozen network's decoder take as long as one of everything.
+    scores = {}
+    for strategy, epochs in (("frozen", 8), ("scratch", 1)):
+        model = _model(
+            strategy=strategy, max_epochs=epochs, lr=1e-2, batch_size=4, early_stopping=False
+        )
+        model.fit(data.X[:150], data.y[:150])
+        scores[strategy] = model.score(data.X[225:265], data.y[225:265])
+    assert scores["frozen"] > 0.55
+    assert scores["frozen"] - scores["scratch"] > 0.1

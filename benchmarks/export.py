@@ -29,7 +29,7 @@ from sklearn.svm import SVC, LinearSVC
 
 from sktransfer import DeepFeatureTransformer, export_onnx
 from sktransfer.datasets import load_digit_images
-from sktransfer.export.checking import draw_images
+from sktransfer.export.drawn_images import draw_images
 from sktransfer.export.exportable import take_apart
 from sktransfer.export.network_graph import network_graph
 from sktransfer.export.pixel_graph import pixel_graph

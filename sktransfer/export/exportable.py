@@ -6,6 +6,7 @@ import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from PIL import Image
 from sklearn.pipeline import Pipeline
 from torch import Tensor, nn
 
@@ -23,6 +24,9 @@ from sktransfer.preprocessing import Preprocessing
 from sktransfer.raw_pixels import PixelTransformer
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from sktransfer.features.plan import Slot
 
 __all__ = ["Exportable", "take_apart"]
@@ -54,6 +58,10 @@ class Exportable:
     n_columns: int
     head: Any
     about: dict[str, Any]
+
+    def seen(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Resize and crop an image (height, width, 3) as the model does."""
+        return self.preprocessing(Image.fromarray(pixels))
 
 
 def take_apart(model: Any) -> Exportable:
@@ -160,6 +168,6 @@ def _refusal(model: Any, first: Any) -> str:
     return (
         f"the {step} is a {type(first).__name__}, and only what begins with a fitted network can be "
         "exported: a Pipeline whose first step is a DeepFeatureTransformer, a search over one, an "
-        "ensemble of these, or a fine-tuned estimator. Pass such a model, or pass this one on with "
+        "ensemble of these, a fine-tuned estimator, or a segmenter. Pass such a model, or pass this one on with "
         "save_model."
     )

@@ -29,6 +29,16 @@ labels (float[n, {n}] probabilities_in) => ({dtype}[n] label, float[n, {n}] prob
 }}
 """
 
+_MASK = """
+<ir_version: 10, opset_import: ["": {opset}]>
+labels (int64[n, height, width] codes, float[n, height, width, {n}] probabilities_in)
+  => ({dtype}[n, height, width] mask, float[n, height, width, {n}] probabilities)
+{{
+  mask = Gather(classes, codes)
+  probabilities = Identity(probabilities_in)
+}}
+"""
+
 _EACH = """
 <ir_version: 10, opset_import: ["": {opset}]>
 labels (float[n, {n}] probabilities_in) => (int64[n, {n}] label, float[n, {n}] probabilities)
@@ -42,39 +52,49 @@ labels (float[n, {n}] probabilities_in) => (int64[n, {n}] label, float[n, {n}] p
 
 
 def joined(graphs: Sequence[onnx.ModelProto], prefixes: Sequence[str]) -> onnx.ModelProto:
-    """Join graphs, each of which takes the one output of the graph before it.
+    """Join graphs, each of which takes outputs of those before it.
 
     Parameters
     ----------
     graphs : sequence of ModelProto
-        Graphs with one input; all but the last have one output.
+        Graphs whose inputs have the names of outputs before them, or these and "_in".
     prefixes : sequence of str
         Prefix of the names within each graph.
 
     Returns
     -------
     ModelProto
-        From the input of the first graph to the outputs of the last, under the names that they
+        From the inputs of the first graph to the outputs of the last, under the names that they
         have there.
     """
     (compose,) = imported("onnx", "onnx.compose")
     whole: Any = None
+    sources: dict[
+        str, str
+    ] = {}  # the latest output of each name, and what it is called in the whole
     for number, (graph, prefix) in enumerate(zip(graphs, prefixes, strict=True)):
         last = number == len(graphs) - 1
         part = compose.add_prefix(graph, prefix, rename_inputs=number > 0, rename_outputs=not last)
         part.ir_version = _IR_VERSION
         if whole is None:
             whole = part
-            continue
-        ends = [(whole.graph.output[0].name, part.graph.input[0].name)]
-        _use_same_versions(whole, part)
-        whole = compose.merge_models(whole, part, io_map=ends)
+        else:
+            names = [value.name.removesuffix("_in") for value in graph.graph.input]
+            ends = [(sources[n], put.name) for n, put in zip(names, part.graph.input, strict=True)]
+            _use_same_versions(whole, part)
+            kept = [*sources.values(), *(output.name for output in part.graph.output)]
+            whole = compose.merge_models(whole, part, io_map=ends, outputs=kept)
+        outputs = zip(graph.graph.output, part.graph.output, strict=True)
+        sources |= {before.name: after.name for before, after in outputs}
+    results = {output.name for output in graphs[-1].graph.output}
+    for output in [output for output in whole.graph.output if output.name not in results]:
+        whole.graph.output.remove(output)
     model: onnx.ModelProto = whole
     return model
 
 
 def label_graph(
-    classes: NDArray[np.generic], opset: int, *, several: bool = False
+    classes: NDArray[np.generic], opset: int, *, several: bool = False, of_pixels: bool = False
 ) -> onnx.ModelProto:
     """Write the choice of labels by probabilities as a graph.
 
@@ -86,11 +106,15 @@ def label_graph(
         Version of ONNX's operators.
     several : bool, default=False
         Whether an image has several labels: a matrix of 0 and 1.
+    of_pixels : bool, default=False
+        Whether every pixel has a label, whose place among `classes` is known.
 
     Returns
     -------
     ModelProto
-        From "probabilities_in" (n, n_classes) to "label" and "probabilities".
+        From "probabilities_in" (n, n_classes) to "label" and "probabilities"; of pixels, from "codes"
+        (n, height, width) and "probabilities_in" (n, height, width, n_classes) to "mask" and
+        "probabilities".
 
     Raises
     ------
@@ -102,7 +126,7 @@ def label_graph(
         matrix: onnx.ModelProto = parser.parse_model(_EACH.format(opset=opset, n=len(classes)))
         return matrix
     kind, dtype, values = _as_tensor_values(classes)
-    text = _FIRST.format(opset=opset, n=len(classes), dtype=dtype)
+    text = (_MASK if of_pixels else _FIRST).format(opset=opset, n=len(classes), dtype=dtype)
     model: onnx.ModelProto = parser.parse_model(text)
     model.graph.initializer.append(helper.make_tensor("classes", kind, [len(values)], values))
     return model

@@ -6,7 +6,8 @@ import logging
 import warnings
 from collections import defaultdict
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -18,14 +19,14 @@ from sktransfer.features.states import pool_output
 from sktransfer.features.taps import Tapped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import onnx
 
     from sktransfer.backbones.spec import BackboneSpec
     from sktransfer.features.plan import Slot
 
-__all__ = ["PooledNetwork", "network_graph"]
+__all__ = ["PooledNetwork", "network_graph", "run_to_the_end", "traced_graph"]
 
 _BATCH = 2  # an axis of one would be frozen into the graph
 _LARGEST_BYTES = 2**31 - 2**20  # of one file of protobuf
@@ -67,23 +68,35 @@ class PooledNetwork(nn.Module):
         for slot in self.slots:
             of_module[slot.module].append(slot)
 
-        def tap(slots: list[Slot]) -> Callable[[nn.Module, Any, Tensor], None]:
-            def hook(_: nn.Module, __: Any, output: Tensor) -> None:
-                for slot in slots:
-                    pooled[slot] = pool_output(output, self.spec, slot.pooling).float()
+        def take(slots: list[Slot], output: Tensor) -> None:
+            for slot in slots:
+                pooled[slot] = pool_output(output, self.spec, slot.pooling).float()
 
-            return hook
-
-        handles = [
-            self.module.get_submodule(path).register_forward_hook(tap(slots))
-            for path, slots in of_module.items()
-        ]
-        try:
-            self.module(images)
-        finally:
-            for handle in handles:
-                handle.remove()
+        run_to_the_end(
+            self.module, images, {path: partial(take, slots) for path, slots in of_module.items()}
+        )
         return torch.cat([pooled[slot] for slot in self.slots], 1)
+
+
+def run_to_the_end(
+    module: nn.Module, images: Tensor, taps: Mapping[str, Callable[[Tensor], None]]
+) -> None:
+    """Send images through a network and hand over the outputs of some modules, by their paths.
+
+    Torch's exporter does not follow `features.taps.run_tapped`, which stops after the last of them.
+    """
+
+    def tap(take: Callable[[Tensor], None]) -> Callable[[nn.Module, object, Tensor], None]:
+        return lambda _, __, output: take(output)
+
+    handles = [
+        module.get_submodule(path).register_forward_hook(tap(take)) for path, take in taps.items()
+    ]
+    try:
+        module(images)
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def network_graph(network: nn.Module, size: int, output: str, opset: int) -> onnx.ModelProto:
@@ -110,18 +123,46 @@ def network_graph(network: nn.Module, size: int, output: str, opset: int) -> onn
     ExportError
         If torch cannot follow the network, or a file cannot hold it.
     """
-    imported("onnx", "onnxscript")
     images = torch.zeros(_BATCH, 3, size, size)
+    return traced_graph(network, {"normalised": (images, [0])}, [output], opset)
+
+
+def traced_graph(
+    network: nn.Module,
+    inputs: Mapping[str, tuple[Tensor, Sequence[int]]],
+    outputs: Sequence[str],
+    opset: int,
+) -> onnx.ModelProto:
+    """Write a module as a graph.
+
+    Parameters
+    ----------
+    network : nn.Module
+        From the inputs to the outputs, on the CPU.
+    inputs : mapping of str to (Tensor, sequence of int)
+        By its name, an example of each input, and the axes that may have any length.
+    outputs : sequence of str
+        Names of the outputs.
+    opset : int
+        Version of ONNX's operators.
+
+    Raises
+    ------
+    ExportError
+        If torch cannot follow the network, or a file cannot hold it.
+    """
+    imported("onnx", "onnxscript")
+    free = torch.export.Dim.DYNAMIC
     try:
         with torch.no_grad(), _quiet():
             program = torch.onnx.export(
                 network.eval(),
-                (images,),
+                tuple(example for example, _ in inputs.values()),
                 dynamo=True,
                 opset_version=opset,
-                dynamic_shapes=({0: torch.export.Dim("n")},),
-                input_names=["normalised"],
-                output_names=[output],
+                dynamic_shapes=tuple(dict.fromkeys(axes, free) for _, axes in inputs.values()),
+                input_names=list(inputs),
+                output_names=list(outputs),
                 verbose=False,
             )
     except Exception as exc:  # whatever torch cannot follow

@@ -7,14 +7,21 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sktransfer.export.checking import check_images, compared, draw_images
+from sktransfer.export.checking import check_images, compared
+from sktransfer.export.drawn_images import draw_images
 from sktransfer.export.exportable import take_apart
+from sktransfer.export.exportable_masks import SEGMENTERS, take_segmenter_apart
 from sktransfer.export.extras import imported
 from sktransfer.export.head_graph import head_graph
+from sktransfer.export.interpolated_graph import interpolated_graph
 from sktransfer.export.joining import joined, label_graph
+from sktransfer.export.mask_network import mask_network_graph
 from sktransfer.export.network_graph import network_graph
 from sktransfer.export.pixel_graph import pixel_graph
 from sktransfer.export.report import ExportReport
+from sktransfer.export.whole_image_graph import whole_image_graph
+from sktransfer.segmentation.pixel_classifier import STEP
+from sktransfer.segmentation.whole_images import SMALLEST, fixed_size
 from sktransfer.writing import check_writable, whole_file
 
 if TYPE_CHECKING:
@@ -23,6 +30,7 @@ if TYPE_CHECKING:
     import onnx
 
     from sktransfer.export.exportable import Exportable
+    from sktransfer.export.exportable_masks import ExportableMasks
 
 __all__ = ["export_onnx"]
 
@@ -42,13 +50,20 @@ def export_onnx(
     ``PIL.ImageOps.exif_transpose(PIL.Image.open(path)).convert("RGB")``.
 
     Outputs are "label" and "probabilities" of a classifier, "scores" if it has no probabilities,
-    "prediction" of a regressor, and "features" of a transformer.
+    "prediction" of a regressor, "features" of a transformer, and "mask" (n, height, width) and
+    "probabilities" (n, height, width, n_classes) of a segmenter, in the images' own size.
+
+    The graph has to give the model's probabilities within 0.001, and other numbers within 0.005 of the
+    largest. ONNX Runtime rounds a part of the resized pixels to the next grey level, and where a network
+    answers to that by more, this holds of the pixels as the graph resized them; these may be 2 levels
+    from Pillow's, and outputs 0.1 from the model's.
 
     Parameters
     ----------
     model : estimator
         A Pipeline that begins with a :class:`~sktransfer.DeepFeatureTransformer`, such a transformer
-        alone, a fine-tuned or adapted estimator, a `layer_ensemble`, or a search over any of these.
+        alone, a fine-tuned or adapted estimator, a `layer_ensemble`, a segmenter, or a search over any
+        of these.
     path : str or path
         The file to write, or to replace.
     check : images or None, default=None
@@ -94,11 +109,17 @@ def export_onnx(
         )
     imported("onnx", "onnx", "onnxruntime", "onnxscript", "skl2onnx")
     check_writable("path", Path(path))
-    exportable = take_apart(model)
-    graph = _graph_of(exportable, opset)
+    fitted = getattr(model, "best_estimator_", model)
+    exportable: Exportable | ExportableMasks
+    if isinstance(fitted, SEGMENTERS):
+        exportable = take_segmenter_apart(fitted)
+        graph = _mask_graph_of(exportable, opset)
+    else:
+        exportable = take_apart(model)
+        graph = _graph_of(exportable, opset)
     size = exportable.preprocessing.crop
     images = draw_images(size) if check is None else check_images(check)
-    found = compared(graph, model, images)
+    found = compared(graph, model, images, exportable.seen)
     _describe(graph, exportable)
     with whole_file(path) as unfinished:
         unfinished.write_bytes(graph.SerializeToString())
@@ -111,6 +132,7 @@ def export_onnx(
         n_checked=found.n_checked,
         bytes=n_bytes,
         opset=opset,
+        max_levels=found.max_levels,
     )
 
 
@@ -129,7 +151,28 @@ def _graph_of(exportable: Exportable, opset: int) -> onnx.ModelProto:
     return joined(list(parts.values()), list(parts))
 
 
-def _describe(graph: onnx.ModelProto, exportable: Exportable) -> None:
+def _mask_graph_of(exportable: ExportableMasks, opset: int) -> onnx.ModelProto:
+    """Write all parts of a segmenter and join them."""
+    size, head, classes = exportable.image_size, exportable.head, exportable.classes
+    outputs, rest = ["codes", "probabilities"], {}
+    if head is not None:
+        outputs, n_features = ["features"], head.n_features_in_
+        rest = {
+            "head/": head_graph(head, n_features, opset),
+            "between/": interpolated_graph(head.classes_, len(classes), STEP, opset),
+        }
+    fixed = fixed_size(size)
+    shape = None if fixed is None else (max(SMALLEST, fixed[0]), max(SMALLEST, fixed[1]))
+    parts = {
+        "pixels/": whole_image_graph(exportable.preprocessing, size, opset),
+        "network/": mask_network_graph(exportable.network, shape, outputs, opset),
+        **rest,
+        "labels/": label_graph(classes, opset, of_pixels=True),
+    }
+    return joined(list(parts.values()), list(parts))
+
+
+def _describe(graph: onnx.ModelProto, exportable: Exportable | ExportableMasks) -> None:
     """Write into the file what it is, as JSON under names that begin with sktransfer."""
     (helper,) = imported("onnx", "onnx.helper")
     about = {

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
     from sktransfer.preprocessing import Preprocessing
 
-__all__ = ["pixel_graph"]
+__all__ = ["SEEN", "normalisation", "pixel_graph", "resampled"]
+
+SEEN = "pixels/seen"
+"""Name in a whole graph of what the network sees, in grey levels."""
 
 _MODES = {"bilinear": "linear", "bicubic": "cubic"}
 
@@ -27,8 +30,7 @@ _GRAPH = """
 pixels (uint8[n, height, width, 3] images) => (float[n, 3, {crop}, {crop}] normalised)
 <
   int64[2] crop = {{{crop}, {crop}}}, int64[2] resize = {{{resize}, {resize}}},
-  int64[2] weights = {{1, -2}}, int64 nothing = {{0}}, bool[2] is_height = {{1, 0}},
-  float two = {{2}}, int64[2] axes = {{1, 2}},
+    float two = {{2}}, int64[2] axes = {{1, 2}},
   float[3] scale = {{{scale}}}, float[3] shift = {{{shift}}}
 >
 {{
@@ -46,8 +48,8 @@ pixels (uint8[n, height, width, 3] images) => (float[n, 3, {crop}, {crop}] norma
   rounded = Round(middle)
   start = Cast<to = 7>(rounded)
   end = Add(start, crop)
-  cropped = Slice(resampled, start, end, axes)
-  levels = Cast<to = 1>(cropped)
+  seen = Slice(resampled, start, end, axes)
+  levels = Cast<to = 1>(seen)
   scaled = Mul(levels, scale)
   shifted = Add(scaled, shift)
   normalised = Transpose<perm = [0, 3, 1, 2]>(shifted)
@@ -67,13 +69,16 @@ _RESIZE = """{output} = Resize<
 
 # Both resize the width first and round; Pillow 13 takes the height first where it shrinks by more
 # than twice as many pixels as the width. What is already as high, or as wide, passes unchanged.
-_HEIGHT_FIRST = """excess = Sub(size, crop)
+_HEIGHT_FIRST = """excess = Sub(size, {kept})
+  weights = Constant<value_ints = [1, -2]>()
+  nothing = Constant<value_int = 0>()
   weighted = Mul(excess, weights)
   lead = ReduceSum<keepdims = 0>(weighted)
   leads = Greater(lead, nothing)
   excess_of_height = Gather(excess, nothing)
   shrinks = Greater(excess_of_height, nothing)
   height_first = And(leads, shrinks)
+  is_height = Constant<value = bool[2] {{1, 0}}>()
   lower = Where(is_height, target, size)
   between = Where(height_first, lower, size)
   """
@@ -100,32 +105,54 @@ def pixel_graph(preprocessing: Preprocessing, opset: int) -> onnx.ModelProto:
         If the interpolation has no counterpart.
     """
     (parser,) = imported("onnx", "onnx.parser")
-    if preprocessing.interpolation not in _MODES:
-        raise ExportError(
-            f"images are resized by {preprocessing.interpolation!r}, which ONNX has no operator for. "
-            f"Only {' and '.join(map(repr, _MODES))} can be exported: take other weights."
-        )
-    means_and_stds = list(zip(preprocessing.mean, preprocessing.std, strict=True))
     model: onnx.ModelProto = parser.parse_model(
         _GRAPH.format(
             opset=opset,
             crop=preprocessing.crop,
             resize=preprocessing.resize,
-            resampled=_resampled(_MODES[preprocessing.interpolation]),
+            resampled=resampled(preprocessing.interpolation, "crop"),
             resized=_SHORTER if preprocessing.fit == "shorter" else _SQUASHED,
-            scale=", ".join(f"{1 / (255 * std):.9g}" for _, std in means_and_stds),
-            shift=", ".join(f"{-mean / std:.9g}" for mean, std in means_and_stds),
+            **normalisation(preprocessing),
         )
     )
     return model
 
 
-def _resampled(mode: str) -> str:
+def normalisation(preprocessing: Preprocessing) -> dict[str, str]:
+    """Write "scale" and "shift", from levels to what a network takes."""
+    pairs = list(zip(preprocessing.mean, preprocessing.std, strict=True))
+    return {
+        "scale": ", ".join(f"{1 / (255 * std):.9g}" for _, std in pairs),
+        "shift": ", ".join(f"{-mean / std:.9g}" for mean, std in pairs),
+    }
+
+
+def resampled(interpolation: str, kept: str = "target") -> str:
+    """Write the nodes from "images" of "size" to "resampled" of size "target", as Pillow resizes.
+
+    Parameters
+    ----------
+    interpolation : str
+        Pillow's filter.
+    kept : str, default="target"
+        Name of the size that is left after a crop.
+
+    Raises
+    ------
+    ExportError
+        If the interpolation has no counterpart.
+    """
+    if interpolation not in _MODES:
+        raise ExportError(
+            f"images are resized by {interpolation!r}, which ONNX has no operator for. "
+            f"Only {' and '.join(map(repr, _MODES))} can be exported: take other weights."
+        )
+    mode = _MODES[interpolation]
     if not _takes_the_height_first():
         return _RESIZE.format(mode=mode, images="images", output="resampled", size="target")
     lower = _RESIZE.format(mode=mode, images="images", output="lowered", size="between")
     whole = _RESIZE.format(mode=mode, images="lowered", output="resampled", size="target")
-    return f"{_HEIGHT_FIRST}{lower}\n  {whole}"
+    return f"{_HEIGHT_FIRST.format(kept=kept)}{lower}\n  {whole}"
 
 
 @cache

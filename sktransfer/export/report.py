@@ -25,13 +25,16 @@ class ExportReport:
         Largest absolute difference from the model in float32, of any number in the last output:
         of probabilities as they are, of anything else relative to the largest value.
     agreement : float
-        Share of the images that were checked whose label is the same; 1 where there are no labels.
+        Share of the images that were checked whose label is the same, or of their pixels; 1 where
+        there are no labels.
     n_checked : int
         Number of the images that were checked.
     bytes : int
         Size of the file.
     opset : int
         Version of ONNX's operators.
+    max_levels : int, default=0
+        Largest difference of a resized pixel from Pillow's, in grey levels.
 
     See Also
     --------
@@ -52,3 +55,4 @@ class ExportReport:
     n_checked: int
     bytes: int
     opset: int
+    max_levels: int = 0

@@ -22,11 +22,11 @@ from sktransfer.features.states import as_map
 from sktransfer.features.taps import run_tapped
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sktransfer.backbones.spec import BackboneSpec
 
-__all__ = ["Grid", "interpolation", "layer_grids", "linearised", "resample"]
+__all__ = ["Grid", "interpolation", "layer_grids", "linearised", "resample", "weights_at"]
 
 _STILL = (
     "BatchNorm", "FrozenBatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm", "LocalResponseNorm",
@@ -122,30 +122,51 @@ def resample(
     to_rows, to_columns = to if isinstance(to, tuple) else (to, to)
     rows = (maps.shape[2], grid, to_rows, size[0], scale[0])
     columns = (maps.shape[3], grid, to_columns, size[1], scale[1])
-    if max(size) > _DENSE:  # a matrix of weights would hold little but zeros
+    compute: Callable[..., Tensor] = interpolation
+    if any(isinstance(n, torch.SymInt) for n in (*maps.shape, *size)):  # not hashable
+        compute = interpolation.__wrapped__
+    elif max(size) > _DENSE:  # a matrix of weights would hold little but zeros
         return _mixed(_mixed(maps, 3, *columns), 2, *rows)
-    down, across = (interpolation(*axis).to(maps.device, maps.dtype) for axis in (rows, columns))
+    down, across = (compute(*axis).to(maps.device, maps.dtype) for axis in (rows, columns))
     return down @ (maps @ across.T)  # rows last: the smaller product first
+
+
+def weights_at(pixels: Tensor, grid: Grid, n_cells: int) -> Tensor:
+    """Compute weights (n_pixels, n_cells) by which cells are mixed along one axis.
+
+    Parameters
+    ----------
+    pixels : Tensor of shape (n_pixels,), float64
+        Places along the axis, in pixels of the network's input.
+    grid : Grid
+        Places of the cells.
+    n_cells : int
+        Number of cells.
+    """
+    places = ((pixels - grid.offset) / grid.stride).clamp(0, n_cells - 1)
+    cells = torch.arange(n_cells, dtype=torch.float64)
+    return (1 - (places[:, None] - cells).abs()).clamp(min=0).float()
 
 
 @lru_cache(256)
 def interpolation(n_cells: int, grid: Grid, to: Grid, n_wanted: int, scale: float = 1) -> Tensor:
-    """Compute weights (n_wanted, n_cells) by which cells are mixed along one axis."""
-    lower, share = _places(n_cells, grid, to, n_wanted, scale)
-    weights = torch.zeros(n_wanted, n_cells, dtype=torch.float64)
-    weights.scatter_(1, lower[:, None], 1 - share[:, None])
-    weights.scatter_add_(1, (lower[:, None] + 1).clamp(max=n_cells - 1), share[:, None])
-    return weights.float()
+    """Compute weights (n_wanted, n_cells) by which cells of one grid become those of another."""
+    return weights_at(_pixels(to, n_wanted, scale), grid, n_cells)
+
+
+def _pixels(to: Grid, n_wanted: int, scale: float) -> Tensor:
+    """List the places that are asked for, in pixels of the network's input."""
+    pixels = to.offset + to.stride * torch.arange(n_wanted, dtype=torch.float64)
+    if scale != 1:  # centres of resized pixels, as Pillow places them
+        pixels = (pixels + 0.5) * scale - 0.5
+    return pixels
 
 
 def _places(
     n_cells: int, grid: Grid, to: Grid, n_wanted: int, scale: float
 ) -> tuple[Tensor, Tensor]:
     """Find the cell before each place, and the share that the next one has in it."""
-    pixels = to.offset + to.stride * torch.arange(n_wanted, dtype=torch.float64)
-    if scale != 1:  # centres of resized pixels, as Pillow places them
-        pixels = (pixels + 0.5) * scale - 0.5
-    places = ((pixels - grid.offset) / grid.stride).clamp(0, n_cells - 1)
+    places = ((_pixels(to, n_wanted, scale) - grid.offset) / grid.stride).clamp(0, n_cells - 1)
     lower = places.floor().long().clamp(max=max(0, n_cells - 2))
     return lower, places - lower
 

@@ -32,14 +32,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
+    from sklearn.pipeline import Pipeline
 
     from sktransfer.backbones.weights import LoadedBackbone
     from sktransfer.images.sequences import ImageSequence
     from sktransfer.segmentation.masks import MaskSequence
 
-__all__ = ["PixelClassifier"]
+__all__ = ["STEP", "PixelClassifier", "chosen_stages", "linear_factors"]
 
-_STEP = 4  # pixels from one classified pixel to the next, under a classifier that is not linear
+STEP = 4
+"""Pixels from one classified pixel to the next, under a classifier that is not linear."""
 
 
 @documented
@@ -148,13 +150,11 @@ class PixelClassifier(MaskEstimator):
 
     def _linear_scores(self, levels: list[_Level], size: tuple[int, int]) -> CoarseScores:
         """Score each layer at its own stride: linear scores and interpolation commute."""
-        scaler, linear = self.estimator_[0], self.estimator_[-1]
-        factors = (linear.coef_ / scaler.scale_).astype(np.float32)
-        constants = torch.from_numpy(linear.intercept_ - factors @ scaler.mean_).float()
+        factors, constants = linear_factors(self.estimator_)
         parts: list[tuple[torch.Tensor, Grid]] = []
         start = 0
         for maps, grid, _ in levels:
-            weights = torch.from_numpy(factors[:, start : start + len(maps)])
+            weights = factors[:, start : start + len(maps)]
             start += len(maps)
             scores = torch.einsum("kc,chw->khw", weights, maps)[None]
             if not parts:
@@ -166,13 +166,13 @@ class PixelClassifier(MaskEstimator):
 
     def _sampled_probabilities(self, levels: list[_Level], size: tuple[int, int]) -> CoarseScores:
         """Classify every fourth pixel."""
-        rows, columns = (np.arange(0, side, _STEP) for side in size)
+        rows, columns = (np.arange(0, side, STEP) for side in size)
         places = tuple(axis.ravel() for axis in np.meshgrid(rows, columns, indexing="ij"))
         found = self.estimator_.predict_proba(_at(levels, places))
         wide = np.zeros((len(found), len(self.classes_)), np.float32)
         wide[:, self.estimator_.classes_] = found
         cells = torch.from_numpy(wide.T.reshape(1, -1, len(rows), len(columns)))
-        return CoarseScores([(cells, Grid(float(_STEP)))], size, are_probabilities=True)
+        return CoarseScores([(cells, Grid(float(STEP)))], size, are_probabilities=True)
 
     def _levels(self, images: Sequence[NDArray[np.uint8]]) -> list[list[_Level]]:
         """Compute the maps of some images, together where these have one size."""
@@ -199,7 +199,7 @@ class PixelClassifier(MaskEstimator):
 
     def _load(self, seed: int) -> tuple[FrozenMaps, list[Grid]]:
         loaded = load_backbone(self.backbone, self.weights, random_state=seed)
-        stages = _stages(loaded, self.layers)
+        stages = chosen_stages(loaded, self.layers)
         paths = [loaded.spec.stages[stage].modules[-1] for stage in stages]
         return FrozenMaps(loaded, stages, self.run_settings()), layer_grids(
             loaded.module, loaded.spec, paths
@@ -221,7 +221,15 @@ class _Level(NamedTuple):
     scale: tuple[float, float]
 
 
-def _stages(loaded: LoadedBackbone, layers: object) -> list[int]:
+def linear_factors(estimator: Pipeline) -> tuple[torch.Tensor, torch.Tensor]:
+    """Write a scaler and a linear classifier as factors (n_scores, n_features) and an intercept."""
+    scaler, linear = estimator[0], estimator[-1]
+    factors = (linear.coef_ / scaler.scale_).astype(np.float32)
+    intercept = torch.from_numpy(linear.intercept_ - factors @ scaler.mean_).float()
+    return torch.from_numpy(factors), intercept
+
+
+def chosen_stages(loaded: LoadedBackbone, layers: object) -> list[int]:
     """Find the numbers of the stages that `layers` names."""
     names = list(loaded.spec.layer_names)
     if layers is None:

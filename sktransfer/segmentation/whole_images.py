@@ -14,12 +14,21 @@ if TYPE_CHECKING:
 
     from sktransfer.images.sequences import ImageSequence
 
-__all__ = ["ImageSize", "check_image_size", "read_image", "resized", "with_border"]
+__all__ = [
+    "SMALLEST",
+    "ImageSize",
+    "check_image_size",
+    "fixed_size",
+    "read_image",
+    "resized",
+    "with_border",
+]
 
 ImageSize = int | tuple[int, int] | None
 """None for images as they are, the shorter side, or (height, width)."""
 
-_SMALLEST = 32  # pixels of a side that every network takes
+SMALLEST = 32
+"""Pixels of a side that every network takes."""
 
 
 def check_image_size(name: str, value: object) -> None:
@@ -45,6 +54,19 @@ def read_image(images: ImageSequence, row: int) -> NDArray[np.uint8]:
     return payload if isinstance(payload, np.ndarray) else np.array(images.decode(row, payload))
 
 
+def fixed_size(size: object) -> tuple[int, int] | None:
+    """Return height and width if `image_size` names both.
+
+    Examples
+    --------
+    >>> fixed_size((20, 30)), fixed_size(20)
+    ((20, 30), None)
+    """
+    if isinstance(size, list | tuple) and len(size) == 2:
+        return int(size[0]), int(size[1])
+    return None
+
+
 def resized(pixels: NDArray[np.uint8], size: Any) -> NDArray[np.uint8]:
     """Resize pixels (height, width, 3) to what `image_size` asks for, with antialiasing.
 
@@ -56,8 +78,8 @@ def resized(pixels: NDArray[np.uint8], size: Any) -> NDArray[np.uint8]:
     height, width = pixels.shape[:2]
     if size is None:
         wanted = height, width
-    elif isinstance(size, list | tuple) and len(size) == 2:
-        wanted = int(size[0]), int(size[1])
+    elif (fixed := fixed_size(size)) is not None:
+        wanted = fixed
     else:
         side = int(size[0] if isinstance(size, list | tuple) else size)
         factor = side / min(height, width)
@@ -70,7 +92,7 @@ def resized(pixels: NDArray[np.uint8], size: Any) -> NDArray[np.uint8]:
 
 def with_border(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Repeat the last row and column until a network can take the image."""
-    missing = [max(0, _SMALLEST - side) for side in pixels.shape[:2]]
+    missing = [max(0, SMALLEST - side) for side in pixels.shape[:2]]
     if not any(missing):
         return pixels
     return np.pad(pixels, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")

@@ -16,10 +16,11 @@ from sktransfer import DeepFeatureTransformer, export_onnx
 from sktransfer.datasets import load_digit_images
 from sktransfer.exceptions import ExportError
 from sktransfer.export import pixel_graph as module_of_pixels
-from sktransfer.export.checking import draw_images
+from sktransfer.export.checking import compared
+from sktransfer.export.drawn_images import draw_images
 from sktransfer.export.exportable import take_apart
 from sktransfer.export.head_graph import head_graph
-from sktransfer.export.joining import label_graph
+from sktransfer.export.joining import joined, label_graph
 from sktransfer.export.pixel_graph import pixel_graph
 from sktransfer.preprocessing import Preprocessing
 
@@ -220,6 +221,40 @@ def test_a_graph_that_differs_from_the_model_is_not_written(classifier, tmp_path
     with pytest.raises(ExportError, match="gives other probabilities than the model"):
         export_onnx(classifier, tmp_path / "model.onnx", check=X[:5])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_where_resizing_rounds_a_level_all_else_is_compared_on_the_same_pixels():
+    from onnx import parser
+
+    preprocessing = Preprocessing(12, 12, (0.5,) * 3, (0.25,) * 3)
+
+    def seen(image):
+        return preprocessing(Image.fromarray(image))
+
+    def rows_of(images):
+        levels = np.stack([seen(image) for image in images]) / 255
+        return ((levels - 0.5) * 4).transpose(0, 3, 1, 2).reshape(len(levels), -1)
+
+    rng = np.random.default_rng(0)
+    head = LogisticRegression(C=100).fit(rng.normal(size=(60, 432)), np.arange(60) % 3)
+    flatten = parser.parse_model(
+        """<ir_version: 10, opset_import: ["": 18]>
+        rows (float[n, 3, 12, 12] normalised) => (float[n, 432] features) {
+          features = Flatten(normalised)
+        }"""
+    )
+    parts = [pixel_graph(preprocessing, 18), flatten, head_graph(head, 432, 18)]
+    graph = joined(parts, ["pixels/", "network/", "head/"])
+    model = make_pipeline(FunctionTransformer(rows_of), head)
+    images = draw_images(32, 12)
+    found = compared(graph, model, images, seen)
+    assert found.max_levels == 1
+    assert 1e-3 < found.max_difference < 0.1
+    other = make_pipeline(FunctionTransformer(lambda X: rows_of(X) + 0.01), head)
+    with pytest.raises(ExportError, match="gives other probabilities than the model: they differ"):
+        compared(graph, other, images, seen)
+    with pytest.raises(ExportError, match="resizes images otherwise than the model, by up to 219"):
+        compared(graph, model, images, lambda image: 255 - seen(image))
 
 
 def test_an_opset_without_antialiasing_is_refused(classifier, tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import torch
 import torch.nn.functional as F
@@ -37,8 +37,11 @@ class Decoder(nn.Module):
         super().__init__()
         self.grid = grid
 
+    standardises: ClassVar[bool] = False
+    """Whether `measure` does anything; only in heads without a norm of their own."""
+
     def measure(self, maps: Sequence[Tensor]) -> None:
-        """Standardise by some maps from now on; only heads without a norm of their own do."""
+        """Standardise by some maps from now on."""
 
     def start_at(self, prior: Tensor) -> None:
         """Let the first scores be those of what is known before any image is seen."""
@@ -59,6 +62,8 @@ class SkipDecoder(Decoder):
     .. [1] Long, Shelhamer, Darrell, "Fully convolutional networks for semantic segmentation", CVPR
        2015, section 4.2.
     """
+
+    standardises = True
 
     def __init__(self, widths: Sequence[int], grids: Sequence[Grid], n_out: int) -> None:
         super().__init__(grids[0])
@@ -95,6 +100,8 @@ class DeconvDecoder(Decoder):
 
     Each starts as bilinear upsampling does.
     """
+
+    standardises = True
 
     def __init__(self, width: int, grid: Grid, n_out: int) -> None:
         n_halvings = max(1, round(grid.stride).bit_length() - 1)

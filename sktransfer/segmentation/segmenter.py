@@ -175,7 +175,7 @@ class FineTuneSegmenter(MaskEstimator, LoopParameters):
         train_rows = rows.subset(kept)
         target = self._target(network, labels, train_rows, step)
         network.head.start_at(target.prior_of_counts(train_rows.counts.sum(0)))
-        if not settings.network.from_scratch:
+        if network.head.standardises and not settings.network.from_scratch:
             measure(network, train_rows)
         augmentation = self._augmentation(train_rows, step, labels.nowhere) if augments else None
         self._train(network, settings, target, (train_rows, valid), augmentation, seed)

@@ -139,14 +139,13 @@ def training(options, strategy, epochs):
         open_store("memory").clear()
         model.fit(X, y)
 
-    seconds = in_turn(
-        {
-            "plain": lambda: train_plain(plain, X, y, epochs, frozen=strategy == "frozen"),
-            "ours": ours,
-        },
-        options.rounds,
-        time.process_time,
-    )
+    def by_hand(network):
+        return lambda: train_plain(network, X, y, epochs, frozen=strategy == "frozen")
+
+    contestants = {"plain": by_hand(plain), "ours": ours}
+    if options.beside_smp:
+        contestants["segmentation_models_pytorch s"] = by_hand(Smp(options.weights))
+    seconds = in_turn(contestants, options.rounds, time.process_time)
     return [row(f"{strategy}, {len(X)} images, {epochs} epochs", seconds)]
 
 
@@ -249,23 +248,17 @@ def bare_head(options, head, lr, maps, y, split, epochs):
 
 
 def smp(options):
-    """Train segmentation_models_pytorch's FPN with the same weights, frozen and full."""
-    import segmentation_models_pytorch
-
+    """Train segmentation_models_pytorch's FPN with the same weights, and score it on all test images."""
     X, y = read(options.data, None)
     X_test, y_test = read(options.data, None, "test")
     rows = []
-    for strategy, epochs in (("frozen", options.frozen_epochs), ("full", options.full_epochs)):
-        model = segmentation_models_pytorch.FPN("mobilenet_v2", None, classes=N_CLASSES)
-        state = safetensors.torch.load_file(options.weights)
-        model.encoder.load_state_dict(
-            {k: v for k, v in state.items() if k.startswith("features.")}, strict=False
-        )
-        wrapped = Smp(model)
+    for strategy in options.smp_strategies:
+        epochs = options.frozen_epochs if strategy == "frozen" else options.full_epochs
+        network = Smp(options.weights)
         start = time.process_time()
-        train_plain(wrapped, X, y, epochs, frozen=strategy == "frozen")
+        train_plain(network, X, y, epochs, frozen=strategy == "frozen")
         minutes = (time.process_time() - start) / 60
-        masks = predict_plain(wrapped, X_test)
+        masks = predict_plain(network, X_test)
         scorer = MaskScorer(unlabeled=UNLABELED)
         rows.append(
             {
@@ -280,13 +273,21 @@ def smp(options):
 
 
 class Smp(nn.Module):
-    """A model of segmentation_models_pytorch, whose sides are padded to multiples of 32."""
+    """FPN of segmentation_models_pytorch; sides are padded to multiples of 32."""
 
-    def __init__(self, model):
+    def __init__(self, weights):
         super().__init__()
+        import segmentation_models_pytorch
+
+        model = segmentation_models_pytorch.FPN(
+            "mobilenet_v2", encoder_weights=None, classes=N_CLASSES
+        )
+        state = safetensors.torch.load_file(weights)
+        model.encoder.load_state_dict(
+            {k: v for k, v in state.items() if k.startswith("features.")}, strict=False
+        )
         self.features = model.encoder
         self.head = nn.ModuleList([model.decoder, model.segmentation_head])
-        self.model = model
 
     def forward(self, pixels, frozen=False):
         """Score pixels (batch, height, width, 3)."""
@@ -330,6 +331,8 @@ def main():
     parser.add_argument("--frozen-epochs", type=int, default=7)
     parser.add_argument("--full-epochs", type=int, default=3)
     parser.add_argument("--search-epochs", type=int, default=2)
+    parser.add_argument("--beside-smp", action="store_true", help="in frozen and full")
+    parser.add_argument("--smp-strategies", nargs="+", default=["frozen", "full"])
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--without-store", action="store_true")
     parser.add_argument("--out", type=Path)

@@ -53,7 +53,8 @@ def choose(parameters: AdaptationParameters, loaded: LoadedBackbone | None) -> C
     Weights that were trained on images of 128 pixels or more have seen many kinds of pictures. Their
     features are good for others as they are, once each domain has statistics of its own; stages
     that train on a few hundred images of a source lose more than the alignment gains. A network
-    of small images knows little beside what it was trained on, and its last stages have to change.
+    of small images knows little beside what it was trained on, so all of it has to change, and that
+    costs little.
 
     Parameters
     ----------
@@ -92,8 +93,8 @@ def _strategy(parameters: AdaptationParameters, loaded: LoadedBackbone | None) -
             f"{name} takes images of {side} pixels, as networks of photographs do, whose features are "
             "good for others as they are"
         )
-    return "partial", (
-        f"{name} takes small images, of {side} pixels, and its last stages have to change for others"
+    return "full", (
+        f"{name} takes small images, of {side} pixels, and all of it has to change for others"
     )
 
 

@@ -71,7 +71,7 @@ class AdaptationParameters(TrainingParameters):
     strategy : {"auto", "scratch", "full", "frozen", "partial"}, default="auto"
         Part of the backbone that trains, as in :class:`~sktransfer.FineTuneClassifier`. With "frozen"
         only the bottleneck can adapt. "auto" is that with backbones of images of 128 pixels or
-        more, "scratch" with random weights, and otherwise "partial"; see `strategy_`.
+        more, "scratch" with random weights, and otherwise "full"; see `strategy_`.
     head : {"linear", "mlp"} or callable, default="linear"
         Head of the classes; it reads the bottleneck.
     warmup_epochs : int, default=0

@@ -549,7 +549,7 @@ def test_frozen_stages_and_pixels_by_domain_exclude_each_other(digits):
     with pytest.raises(
         ValueError, match=r"pixel_norm='per_domain' is not possible with strategy='p"
     ):
-        DANNClassifier("tiny", pixel_norm="per_domain").fit(digits.X, digits.y)
+        DANNClassifier("tiny", strategy="partial", pixel_norm="per_domain").fit(digits.X, digits.y)
 
 
 def test_the_target_may_come_as_another_kind_of_images(digits):

@@ -131,8 +131,8 @@ def test_x_target_is_the_same_as_marked_rows(images):
     ("backbone", "weights", "strategy", "reason"),
     [
         (convnet(128), "random", "scratch", "are random"),
-        (convnet(127), "default", "partial", "small images, of 127 pixels"),
-        ("tiny", "default", "partial", "have to change"),
+        (convnet(127), "default", "full", "small images, of 127 pixels"),
+        ("tiny", "default", "full", "has to change"),
     ],
 )
 def test_the_strategy_follows_the_network(images, backbone, weights, strategy, reason):

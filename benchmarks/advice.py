@@ -8,9 +8,8 @@ folder all others, otherwise `--test` of the same part of the set, because its t
 harder). The regret of an advice is the accuracy of the best candidate there less that of the advised one; the best of
 several is lucky too, so the regret against the candidate that is best on average over the draws is given beside it. An
 interval of `results_` covers if that accuracy lies in it. To be affordable, the forest is compared up to `--forest`
-images a class and `partial`, of `tiny`, up to `--tuned`; where it is recommended it is trained once in any case. `full`
-and `scratch` are left out. Every draw is written when it ends, and a call that finds it in `--out` goes on with the
-next.
+images a class and what trains `tiny` up to `--tuned`; what is recommended is trained once in any case. `scratch`
+is left out. Every draw is written when it ends, and a call that finds it in `--out` goes on with the next.
 """
 
 from __future__ import annotations
@@ -49,6 +48,7 @@ CHEAP = [
     "features + logistic regression",
     "features + SVM",
 ]
+TRAINED = ["frozen", "partial", "full"]
 RECOMMENDED = "recommended"
 
 
@@ -110,8 +110,8 @@ def names_of(task: Task, per_class: int, options: argparse.Namespace) -> list[st
     """Name the candidates that are compared."""
     forest = ["features + random forest"] if per_class <= options.forest else []
     is_small = task.network["backbone"] == "tiny"
-    tuned = ["partial"] if is_small and per_class <= options.tuned else []
-    return [*CHEAP, *forest, *tuned]
+    trained = TRAINED if is_small and per_class <= options.tuned else []
+    return [*CHEAP, *forest, *trained]
 
 
 def study(

@@ -329,9 +329,13 @@ def scored_on(options: argparse.Namespace) -> str:
 
 def _predict_some(images: Images, out: Path) -> list[dict[str, object]]:
     """Let what is loaded from the file of the winner predict a few images."""
+    from sktransfer.comparison.workers import limited_threads
+
     assert images.y is not None
     rows = np.linspace(0, len(images.X) - 1, num=min(_N_SHOWN, len(images.X)), dtype=int)
-    predicted = model_files.load(out).predict(images.X[rows])
+    model = model_files.load(out)
+    with limited_threads(1):  # threads that wait for each other cost more than they save
+        predicted = model.predict(images.X[rows])
     return [
         {"image": images.names[row], "label": images.y[row], "predicted": _shown_label(label)}
         for row, label in zip(rows, predicted, strict=True)

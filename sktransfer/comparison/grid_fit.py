@@ -101,7 +101,7 @@ def fit_grid(
     n_folds = len(study.folds)
     settings = list(_settings(candidate))
     alive, done, scores = list(range(len(settings))), [], np.full((len(settings), n_folds), np.nan)
-    for block in fold_blocks(n_folds):
+    for block in fold_blocks(n_folds, first=1 if len(alive) >= workers.n_processes else 2):
         tasks = [
             partial(
                 fit_and_score,

@@ -11,14 +11,19 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+import torch
 from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline
 
 from sktransfer.comparison.peak_memory import peak_memory
 from sktransfer.comparison.resuming import identity_of_result, key_of
+from sktransfer.comparison.workers import limited_threads
+from sktransfer.exceptions import ImageError
 from sktransfer.features.store import open_store
 from sktransfer.features.transformer import DeepFeatureTransformer
+from sktransfer.images.indexing import take
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -28,6 +33,9 @@ if TYPE_CHECKING:
     from sktransfer.comparison.resuming import Journal
 
 __all__ = ["Pass", "pass_once", "shared_cache"]
+
+_N_TRIED = 8  # images at a time
+_WORTH_A_TRIAL = 64  # images
 
 
 class Pass(NamedTuple):
@@ -76,9 +84,11 @@ def pass_once(
     start, running = time.perf_counter(), 0.0
     with peak_memory() as peak:
         for transformer in transformers:
-            transformer.set_params(verbose=verbose).fit(X)
+            with limited_threads(1):
+                transformer.fit(X)
             fitted = time.perf_counter()
-            transformer.transform(X)
+            with limited_threads(_quicker_threads(transformer, X)):
+                transformer.set_params(verbose=verbose).transform(X)
             running += time.perf_counter() - fitted
     cost = Pass(time.perf_counter() - start, peak.n_bytes, running)
     if journal is None:
@@ -87,6 +97,28 @@ def pass_once(
         return Pass(**known)
     journal.write(key, cost._asdict())
     return cost
+
+
+def _quicker_threads(transformer: DeepFeatureTransformer, X: Any) -> int | None:
+    """Choose by the first images between one thread, which wins beside busy programs, and all; None is all.
+
+    The features are the same. Threads that share a layer wait for each other at its end, and where
+    another program holds a core, each layer waits for that.
+    """
+    if torch.get_num_threads() == 1 or len(X) < _WORTH_A_TRIAL:
+        return None
+    seconds: dict[int | None, float] = {}
+    for number, n_threads in enumerate((1, None, 1, None)):
+        rows = np.arange(number * _N_TRIED, (number + 1) * _N_TRIED)
+        with limited_threads(n_threads):
+            start = time.perf_counter()
+            try:
+                transformer.transform(take(X, rows))
+            except ImageError:  # comes again from all images, and then with the number of its row
+                return None
+            taken = time.perf_counter() - start
+        seconds[n_threads] = min(taken, seconds.get(n_threads, taken))
+    return min(seconds, key=seconds.__getitem__)
 
 
 @contextmanager

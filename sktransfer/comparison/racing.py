@@ -20,15 +20,22 @@ _FEWEST_FOLDS = 3  # before a spread means anything
 _CONFIDENCE = 0.95  # of the upper limit
 
 
-def fold_blocks(n_folds: int) -> Iterator[range]:
+def fold_blocks(n_folds: int, first: int = 1) -> Iterator[range]:
     """Divide folds into blocks, after each of which settings may stop.
+
+    Parameters
+    ----------
+    n_folds : int
+        Number of folds.
+    first : {1, 2}, default=1
+        Folds of the first block: 2 where one does not keep all processes busy.
 
     Examples
     --------
-    >>> list(fold_blocks(5)), list(fold_blocks(3))
-    ([range(0, 2), range(2, 3), range(3, 5)], [range(0, 3)])
+    >>> list(fold_blocks(5)), list(fold_blocks(3, first=2))
+    ([range(0, 1), range(1, 2), range(2, 3), range(3, 5)], [range(0, 3)])
     """
-    later = [2, *range(_FEWEST_FOLDS, n_folds, max(2, n_folds // 5))]
+    later = [*range(first, _FEWEST_FOLDS), *range(_FEWEST_FOLDS, n_folds, max(2, n_folds // 5))]
     starts = [0, *(start for start in later if start < n_folds - 1)]
     for start, stop in zip(starts, [*starts[1:], n_folds], strict=True):
         yield range(start, stop)
@@ -51,7 +58,7 @@ def can_reach(
     n_train, n_test : float
         Images on which a fold is fitted and scored, on average.
     of_images : bool, default=False
-        Whether scores are shares of images, which have an interval already after two folds.
+        Whether scores are shares of images, which have an interval already after the first fold.
 
     Returns
     -------
@@ -59,7 +66,7 @@ def can_reach(
         Whether the upper limit of the corrected interval (see
         `sktransfer.comparison.significance.corrected_paired_ttest`) of the mean difference reaches zero.
         One image of a fold, at least, counts as the standard deviation, because a few folds may agree
-        by chance. Two folds decide only if Wilson's intervals of the two shares lie apart.
+        by chance. One or two folds decide only if Wilson's intervals of the two shares lie apart.
 
     Examples
     --------
@@ -68,7 +75,7 @@ def can_reach(
     [True, False]
     """
     difference = scores - best
-    if len(difference) < 2 or np.isnan(difference).any():
+    if np.isnan(difference).any():
         return True
     if len(difference) < _FEWEST_FOLDS:
         n_images = len(difference) * n_test

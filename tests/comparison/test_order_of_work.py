@@ -47,16 +47,16 @@ ROWS = np.tile([0, 1], 50).reshape(-1, 1)
 LABELS = ROWS.ravel()
 
 
-def compare(**candidates):
-    return compare_strategies(ROWS, LABELS, candidates=candidates)
+def compare(n_jobs=None, **candidates):
+    return compare_strategies(ROWS, LABELS, candidates=candidates, n_jobs=n_jobs)
 
 
 def test_a_candidate_that_cannot_reach_the_best_stops_and_says_so():
-    found = compare(good=Noisy(), bad=Noisy(0.5), near=Noisy(0.95))
+    found = compare(n_jobs=1, good=Noisy(), bad=Noisy(0.5), near=Noisy(0.95))
     rows = found.results_.set_index("candidate")
-    assert rows.loc["bad", "note"] == "stopped after 2 of 5 folds: it cannot reach the best"
+    assert rows.loc["bad", "note"] == "stopped after 1 of 5 folds: it cannot reach the best"
     assert rows.loc["bad", "score_mean"] == 0.5
-    assert found.fold_scores_["bad"].isna().tolist() == [False, False, True, True, True]
+    assert found.fold_scores_["bad"].isna().tolist() == [False, True, True, True, True]
     assert rows.loc[["good", "near"], "note"].tolist() == ["", ""]
     assert found.results_["candidate"].tolist() == [
         "good",
@@ -72,7 +72,9 @@ def test_few_folds_that_agree_by_chance_stop_nothing():
     best = np.array([0.9, 0.9, 0.9])
     assert can_reach(best - 0.05, best, n_train=80, n_test=20)
     assert not can_reach(best - 0.2, best, n_train=80, n_test=20)
-    assert can_reach(np.array([0.5]), np.array([1.0]), n_train=80, n_test=20, of_images=True)
+    assert can_reach(np.array([0.7]), np.array([0.9]), n_train=80, n_test=20, of_images=True)
+    assert can_reach(np.array([0.5]), np.array([1.0]), n_train=80, n_test=20)
+    assert not can_reach(np.array([0.4]), np.array([0.9]), n_train=80, n_test=20, of_images=True)
     assert can_reach(best[:2] - 0.4, best[:2], n_train=80, n_test=20)
     assert not can_reach(best[:2] - 0.4, best[:2], n_train=80, n_test=20, of_images=True)
 

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["InnerClassifier", "inner_has"]
+__all__ = ["InnerClassifier", "clone_of_user", "inner_has"]
 
 
 class InnerClassifier:
@@ -29,9 +29,30 @@ class InnerClassifier:
 
     def _classifier(self) -> Any:
         """Return a new classifier to fit."""
-        return (
-            LogisticRegression(max_iter=1000) if self.estimator is None else clone(self.estimator)
+        if self.estimator is None:
+            return LogisticRegression(max_iter=1000)
+        return clone_of_user(self.estimator)
+
+
+def clone_of_user(estimator: Any) -> Any:
+    """Clone the classifier that a user has passed as `estimator`.
+
+    Raises
+    ------
+    TypeError
+        If it is none.
+
+    Examples
+    --------
+    >>> clone_of_user("svm")
+    Traceback (most recent call last):
+    TypeError: estimator='svm' is no classifier. Pass one of scikit-learn, such as SVC(), or None.
+    """
+    if isinstance(estimator, type) or not hasattr(estimator, "fit"):
+        raise TypeError(
+            f"estimator={estimator!r} is no classifier. Pass one of scikit-learn, such as SVC(), or None."
         )
+    return clone(estimator)
 
 
 def inner_has(name: str) -> Callable[[Any], bool]:

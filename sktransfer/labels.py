@@ -20,10 +20,12 @@ __all__ = [
     "as_label_array",
     "check_class_labels",
     "check_labelled_features",
+    "check_lengths",
     "is_missing",
     "is_unlabeled",
     "labelled_rows",
     "refuse_missing_labels",
+    "refuse_mixed_labels",
     "stratified_folds",
 ]
 
@@ -146,6 +148,62 @@ def refuse_missing_labels(labels: NDArray[np.generic]) -> None:
         )
 
 
+def refuse_mixed_labels(labels: NDArray[np.generic]) -> None:
+    """Refuse text among labels of another kind, which have no order together.
+
+    Raises
+    ------
+    ValueError
+        Naming the first of both kinds.
+
+    Examples
+    --------
+    >>> refuse_mixed_labels(as_label_array(["ant", "bee", 3]))
+    Traceback (most recent call last):
+    ValueError: y mixes text with other labels: row 0 is 'ant', and row 2 is 3. Make all of one kind, such as text.
+    """
+    if labels.dtype.kind != "O" or labels.ndim != 1:
+        return
+    is_text = [isinstance(label, str) for label in labels.tolist()]
+    if any(is_text) and not all(is_text):
+        text, other = is_text.index(True), is_text.index(False)
+        raise ValueError(
+            f"y mixes text with other labels: row {text} is {labels[text]!r}, and row {other} is "
+            f"{labels[other]!r}. Make all of one kind, such as text."
+        )
+
+
+def check_lengths(**columns: Any) -> None:
+    """Refuse columns of different lengths, whose names are those of the arguments; None is passed over.
+
+    Raises
+    ------
+    ValueError
+        Naming them with their lengths.
+    TypeError
+        If one has no length.
+
+    Examples
+    --------
+    >>> check_lengths(X=["a.png", "b.png"], y=[1], groups=None)
+    Traceback (most recent call last):
+    ValueError: Found input variables with inconsistent numbers of samples: X has 2 and y 1. Pass as many of each.
+    """
+    present = {name: column for name, column in columns.items() if column is not None}
+    try:
+        check_consistent_length(*present.values())
+    except ValueError:
+        (first, n_first), *others = (
+            (name, column.shape[0] if hasattr(column, "shape") else len(column))
+            for name, column in present.items()
+        )
+        rest = ", ".join(f"{name} {n}" for name, n in others if n != n_first)
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: {first} has {n_first} and "
+            f"{rest}. Pass as many of each."
+        ) from None
+
+
 def check_class_labels(X: object, y: ArrayLike) -> tuple[NDArray[np.generic], NDArray[np.intp]]:
     """Check labels of two or more classes, as many as there are images.
 
@@ -167,8 +225,9 @@ def check_class_labels(X: object, y: ArrayLike) -> tuple[NDArray[np.generic], ND
     (array(['ant', 'bee'], dtype='<U3'), array([1, 0, 1]))
     """
     labels = column_or_1d(as_label_array(y))
-    check_consistent_length(X, labels)
+    check_lengths(X=X, y=labels)
     refuse_missing_labels(labels)
+    refuse_mixed_labels(labels)
     check_classification_targets(labels)
     classes, codes = np.unique(labels, return_inverse=True)
     if len(classes) < 2:

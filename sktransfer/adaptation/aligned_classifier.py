@@ -15,7 +15,7 @@ from sktransfer.adaptation.domains import join_domains
 from sktransfer.adaptation.unlabeled_scoring import warn_of_unlabeled_in_scorer
 from sktransfer.adaptation.vector_maps import MAPS
 from sktransfer.inner_classifier import InnerClassifier, inner_has
-from sktransfer.labels import labelled_rows
+from sktransfer.labels import check_lengths, labelled_rows
 from sktransfer.parameters import check_parameters, checked, choice, integer
 from sktransfer.reference_page import ReferencePage
 from sktransfer.training.targets import refuse_missing_y
@@ -255,7 +255,7 @@ class DomainAlignedClassifier(
         vectors = self._checked(X, reset=False)
         if sample_domain is None:
             return self._maps.target(vectors)
-        check_consistent_length(vectors, sample_domain)
+        check_lengths(X=vectors, sample_domain=sample_domain)
         of_source = np.asarray(sample_domain) >= 0
         aligned = self._maps.target(vectors)
         if of_source.any():

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_consistent_length, column_or_1d
+from sklearn.utils.validation import column_or_1d
 
-from sktransfer.labels import as_label_array, is_unlabeled
+from sktransfer.labels import as_label_array, check_lengths, is_unlabeled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,7 +95,7 @@ def split_domains(y: object, sample_domain: object = None, *, unlabeled: object 
         _check_both(numbers, labels, unlabeled)
     else:
         numbers = _as_numbers(sample_domain)
-        check_consistent_length(labels, numbers)
+        check_lengths(y=labels, sample_domain=numbers)
         _check_both(numbers, labels, unlabeled, given=True)
         missing = without & (numbers >= 0)
         if missing.any():
@@ -158,10 +158,14 @@ def as_labels(y: object) -> NDArray[np.generic]:
 
 def _as_numbers(sample_domain: object) -> NDArray[np.int64]:
     numbers = column_or_1d(sample_domain)
-    if numbers.dtype.kind not in "iu" and not np.array_equal(numbers, np.round(numbers)):
+    is_whole = numbers.dtype.kind in "iu" or (
+        numbers.dtype.kind in "bf" and np.array_equal(numbers, np.round(numbers))
+    )
+    if not is_whole:
+        some = ", ".join(map(repr, numbers[:3].tolist()))
         raise ValueError(
-            f"sample_domain={sample_domain!r} must hold whole numbers: 0 or more for rows of a "
-            "source, negative ones for rows of a target."
+            f"sample_domain holds {some}{', ...' if len(numbers) > 3 else ''}, and must hold whole "
+            "numbers: 0 or more for rows of a source, negative ones for rows of a target."
         )
     whole: NDArray[np.int64] = numbers.astype(np.int64)
     return whole

@@ -13,7 +13,7 @@ from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
 )
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sktransfer.adaptation.build import loaded_nothing, without_backbone
 from sktransfer.adaptation.choosing import choose
@@ -33,7 +33,7 @@ from sktransfer.adaptation.unlabeled_scoring import warn_of_unlabeled_in_scorer
 from sktransfer.features.plan import input_preprocessing
 from sktransfer.images.indexing import take
 from sktransfer.images.validation import validate_images
-from sktransfer.labels import labelled_rows
+from sktransfer.labels import check_lengths, labelled_rows
 from sktransfer.parameters import check_parameters
 from sktransfer.randomness import draw_seed
 from sktransfer.training.atomic_fit import restored_on_failure
@@ -190,7 +190,7 @@ class AdaptedClassifier(
             If no row has a label.
         """
         labels, labelled = labelled_rows(y, self.unlabeled, "an UnsupervisedScorer as `scoring`")
-        check_consistent_length(X, labels)
+        check_lengths(X=X, y=labels)
         of_rows = [
             None if values is None else np.asarray(values)[labelled]
             for values in (sample_weight, sample_domain)
@@ -347,7 +347,7 @@ class AdaptedClassifier(
         hidden = np.empty((len(checked), self._n_features_out))
         of_source = np.zeros(len(checked), dtype=bool)
         if sample_domain is not None and self._tells_domains:
-            check_consistent_length(checked, sample_domain)
+            check_lengths(X=checked, sample_domain=sample_domain)
             of_source = np.asarray(sample_domain) >= 0
         if of_source.any() and not of_source.all():
             for mask, number in ((of_source, 1), (~of_source, TARGET)):

@@ -151,7 +151,7 @@ def check_domain_head(domain_head: object) -> tuple[int, ...] | Callable[[int, i
         return given
     if isinstance(domain_head, str) or not hasattr(domain_head, "__iter__"):
         raise TypeError(
-            f"domain_head={domain_head!r} is a {type(domain_head).__name__}. Pass the widths of its "
+            f"domain_head={domain_head!r} is of type {type(domain_head).__name__}. Pass the widths of its "
             "hidden layers, such as (100,), or a function (in_features, out_features) that returns "
             "an nn.Module which gives logits."
         )

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_consistent_length, has_fit_parameter
+from sklearn.utils.validation import has_fit_parameter
 
 from sktransfer.adaptation.domains import as_labels
 from sktransfer.images.indexing import join, take
-from sktransfer.labels import is_unlabeled
+from sktransfer.labels import check_lengths, is_unlabeled
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -65,20 +65,28 @@ def split_target(
     return take(X, labelled), labels[labelled], groups, take(X, target)
 
 
-def check_target_labels(X_target: object, y_target: ArrayLike | None) -> NDArray[np.generic] | None:
+def check_target_labels(
+    X_target: object, y_target: ArrayLike | None, classes: NDArray[np.generic] | None = None
+) -> NDArray[np.generic] | None:
     """Return the labels of the target, which only score, as an array; None if there are none.
 
     Raises
     ------
     ValueError
-        If there are labels and no images, or not as many.
+        If there are labels and no images, or not as many, or none is of the classes of the source.
     """
     if y_target is None:
         return None
     if X_target is None:
         raise ValueError("y_target is given without images. Pass X_target, or unlabeled, too.")
     labels: NDArray[np.generic] = as_labels(y_target)
-    check_consistent_length(X_target, labels)
+    check_lengths(X_target=X_target, y_target=labels)
+    if classes is not None and not set(labels.tolist()) & set(classes.tolist()):
+        raise ValueError(
+            f"y_target holds no label of y: {labels.tolist()[0]!r}, for example, while y has the classes "
+            f"{', '.join(map(repr, classes.tolist()[:5]))}{', ...' if len(classes) > 5 else ''}. Label "
+            "both domains by the same names."
+        )
     return labels
 
 

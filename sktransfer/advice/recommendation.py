@@ -187,6 +187,7 @@ def recommend_strategy(
     ('frozen', 'few')
     """
     classes, codes = check_class_labels(X, y)
+    check_integer("cv", cv, 2, "folds")
     check_integer("few_per_class", few_per_class, 1, "images")
     check_integer("parameters_per_image", parameters_per_image, 1, "parameters")
     check_integer("max_images", max_images, 2 * len(classes), "images that are probed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import inspect
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Literal, overload
 
@@ -179,7 +180,7 @@ def get_backbone(
     if callable(backbone):
         return _spec_of_builder(backbone)
     raise TypeError(
-        f"backbone={backbone!r} is a {type(backbone).__name__}. Pass a name from "
+        f"backbone={backbone!r} is of type {type(backbone).__name__}. Pass a name from "
         "list_backbones(), 'timm:NAME', an nn.Module, a function that returns one, or a "
         "BackboneSpec."
     )
@@ -242,13 +243,22 @@ def _spec_of_builder(builder: Callable[[], nn.Module]) -> BackboneSpec:
 
 
 def _built_by(builder: Callable[[], nn.Module]) -> nn.Module:
+    name = getattr(builder, "__name__", type(builder).__name__)
+    try:
+        inspect.signature(builder).bind()
+    except TypeError as exc:
+        raise TypeError(
+            f"backbone={name} cannot be called without arguments ({exc}). Pass the nn.Module that it "
+            "makes, or a function without arguments that returns it."
+        ) from None
+    except ValueError:  # it tells of no arguments
+        pass
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         module: object = builder()
     if not isinstance(module, nn.Module):
-        name = getattr(builder, "__name__", type(module).__name__)
         raise TypeError(
-            f"backbone={name} returned a {type(module).__name__}. It must return an "
+            f"backbone={name} returned an object of type {type(module).__name__}. It must return an "
             "nn.Module when it is called without arguments."
         )
     return module

@@ -209,7 +209,7 @@ def _first_size(
     )  # fmt: skip
     raise UnknownBackboneError(
         f"backbone={name} does not run on images of the shape (1, 3, {sizes[0]}, {sizes[0]}): "
-        f"{problem} {channels}Set its attribute `preprocessing` to a Preprocessing of the size it "
+        f"{str(problem).rstrip('.')}. {channels}Set its attribute `preprocessing` to a Preprocessing of the size it "
         "takes, or pass a BackboneSpec."
     ) from problem
 

@@ -135,6 +135,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
         If it cannot be read, or holds something else, or tensors that are sparse, complex or
         quantised.
     """
+    if path.is_dir():
+        raise WeightsError(
+            f"{path} is a folder. Pass the path of the .safetensors, .pth or .pt file in it."
+        )
     try:
         if path.suffix == ".safetensors":
             content: object = load_file(path, device="cpu")
@@ -147,6 +151,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
         LookupError, TypeError, AttributeError,
     ) as exc:  # fmt: skip
         first = (str(exc).strip() or "it ends too early").splitlines()[0]
+        if isinstance(exc, pickle.UnpicklingError):  # torch would advise to run what is in the file
+            first = "it holds more than tensors, or is no file that torch.save wrote"
         raise WeightsError(
             f"{path} cannot be read as weights ({type(exc).__name__}: {first}). If it was cut "
             "short, fetch it again; if it holds a whole network, save its state_dict() instead."

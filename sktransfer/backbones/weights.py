@@ -172,7 +172,7 @@ def digest_of(state: Mapping[str, Tensor], spec: BackboneSpec | None = None) -> 
 def _load(backbone: Any, weights: Any, random_state: Any) -> LoadedBackbone:
     if not isinstance(weights, str | Path) and not hasattr(weights, "__fspath__"):
         raise TypeError(
-            f"weights={weights!r} is a {type(weights).__name__}. Pass 'default', a name, a path "
+            f"weights={weights!r} is of type {type(weights).__name__}. Pass 'default', a name, a path "
             "or 'random'."
         )
     if isinstance(backbone, nn.Module):
@@ -242,7 +242,7 @@ def _name_of(spec: BackboneSpec, weights: str | os.PathLike[str]) -> str | None:
         return str(weights)
     if not isinstance(weights, str) or Path(weights).suffix in _SUFFIXES or Path(weights).exists():
         return None
-    names = ", ".join(map(repr, ("default", *spec.weights, "random")))
+    names = ", ".join(map(repr, dict.fromkeys(("default", *spec.weights, "random"))))
     nearest = nearest_name(weights, spec.weights)
     raise WeightsError(
         f"weights={weights!r} is not possible for {spec.name}.{nearest} Possible: {names}, or the "

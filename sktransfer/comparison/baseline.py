@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.dummy import DummyClassifier
+from sklearn.metrics import get_scorer_names
 
 from sktransfer.comparison.candidates import Candidate
 from sktransfer.comparison.grid_fit import GridFits, fit_folds
@@ -56,6 +58,7 @@ def choose_scoring(
 so that naming 'good' always would be 0.889 accurate.
     """
     if scoring is not None:
+        _refuse_unknown(scoring)
         return scoring, ""
     classes, counts = np.unique(labels, return_counts=True)
     most, least = int(counts.argmax()), int(counts.argmin())
@@ -66,6 +69,19 @@ so that naming 'good' always would be 0.889 accurate.
         "Scored by balanced accuracy, the mean over the classes of the share found: "
         f"{largest!r} has {counts[most]:,} images and {smallest!r} {counts[least]:,}, so that naming "
         f"{largest!r} always would be {counts[most] / counts.sum():.3f} accurate."
+    )
+
+
+def _refuse_unknown(scoring: str | Callable[..., float]) -> None:
+    """Refuse the name of no score before anything is fitted."""
+    names = get_scorer_names()
+    if callable(scoring) or scoring in names:
+        return
+    near = difflib.get_close_matches(str(scoring), names, n=3)
+    nearest = f" Nearest: {', '.join(map(repr, near))}." if near else ""
+    raise ValueError(
+        f"scoring={scoring!r} is no score of scikit-learn.{nearest} sklearn.metrics.get_scorer_names() "
+        "lists all; a function (estimator, X, y) is possible too."
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import TYPE_CHECKING
 
 from sktransfer.comparison.candidates import strategy_of, student_of
@@ -44,7 +45,13 @@ class Budget:
     started: float = field(default_factory=time.time)
 
     def __post_init__(self) -> None:
-        if self.limit_s is not None and not self.limit_s > 0:
+        if self.limit_s is None:
+            return
+        if isinstance(self.limit_s, bool) or not isinstance(self.limit_s, Real):
+            raise TypeError(
+                f"time_limit={self.limit_s!r} must be a number of seconds. Pass None for no limit."
+            )
+        if not self.limit_s > 0:
             raise ValueError(
                 f"time_limit={self.limit_s!r} must be above zero, in seconds. Pass None for no limit."
             )

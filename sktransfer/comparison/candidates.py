@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from sklearn.base import BaseEstimator, clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
@@ -17,6 +18,7 @@ from sktransfer.adaptation import DANNClassifier, DomainAlignedClassifier
 from sktransfer.adaptation.target_rows import learns_from_unlabelled
 from sktransfer.features.transformer import DeepFeatureTransformer
 from sktransfer.finetuning import FineTuneClassifier
+from sktransfer.parameters import check_integer
 from sktransfer.raw_pixels import PixelTransformer
 from sktransfer.segmentation import FineTuneSegmenter, PixelClassifier
 from sktransfer.unlabelled import DistilledFeatureTransformer
@@ -105,6 +107,8 @@ def strategy_candidates(
     >>> list(strategy_candidates("tiny"))[:2]
     ['raw pixels + logistic regression', 'features + logistic regression']
     """
+    check_integer("pixel_size", pixel_size, 1, "the side of the images of raw pixels")
+    check_integer("max_epochs", max_epochs, 1, "passes over the images")
     network = {
         "backbone": backbone,
         "weights": weights,
@@ -181,7 +185,10 @@ def check_candidates(
         return dict(presets)
     names = check_choices("candidates", candidates)
     if isinstance(candidates, Mapping):
-        return {str(name): _as_candidate(name, given) for name, given in candidates.items()}
+        own = {str(name): _as_candidate(name, given) for name, given in candidates.items()}
+        for name, candidate in own.items():
+            _refuse_unknown_settings(name, candidate)
+        return own
     for name in names:
         if name not in presets:
             raise ValueError(
@@ -261,6 +268,21 @@ def _as_candidate(name: Any, given: Any) -> Candidate:
         f"candidates[{name!r}]={given!r} must be an estimator, or a pair of an estimator and a dict "
         "with the grid to search in it."
     )
+
+
+def _refuse_unknown_settings(name: str, candidate: Candidate) -> None:
+    """Refuse a grid whose parameters the estimator does not have before anything is fitted."""
+    own = clone(candidate.estimator)
+    try:
+        for setting in ParameterGrid(candidate.param_grid):
+            own.set_params(
+                **{
+                    key: clone(of) if hasattr(of, "get_params") else of
+                    for key, of in setting.items()
+                }
+            )
+    except ValueError as exc:
+        raise ValueError(f"the grid of candidates[{name!r}]: {exc}") from None
 
 
 def _scaled(name: str, features: Any, head: Any) -> Pipeline:

@@ -47,7 +47,7 @@ from sktransfer.comparison.workers import Workers, limited_threads
 from sktransfer.exceptions import ComparisonInterrupted
 from sktransfer.features.device import resolve_device
 from sktransfer.images.indexing import join
-from sktransfer.images.unreadable import every_image_is_needed
+from sktransfer.images.unreadable import every_image_is_needed, numbered_among
 from sktransfer.labels import check_class_labels
 from sktransfer.unlabelled import LabeledFold
 
@@ -235,7 +235,7 @@ batch_size
         X, y, groups, X_target = split_target(X, y, groups, X_target, unlabeled)
         classes, codes = check_class_labels(X, y)
         labels = classes[codes]
-        target_labels = check_target_labels(X_target, y_target)
+        target_labels = check_target_labels(X_target, y_target, classes)
         folds = make_folds(cv, labels, groups, random_state)
         scoring, reason = choose_scoring(
             scoring, labels if target_labels is None else target_labels
@@ -305,10 +305,11 @@ batch_size
         )
         fits: dict[str, GridFits] = {}
         try:
-            fit_all(
-                chosen, study, keys, workers, budget, fits,
-                seconds_per_image=passed.running_seconds / max(1, len(everything)), verbose=verbose,
-            )  # fmt: skip
+            with numbered_among(everything, image_shape):
+                fit_all(
+                    chosen, study, keys, workers, budget, fits,
+                    seconds_per_image=passed.running_seconds / max(1, len(everything)), verbose=verbose,
+                )  # fmt: skip
         except KeyboardInterrupt:
             raise ComparisonInterrupted(tabulate(chosen, fits, study, passed).results) from None
         if not of_masks and LARGEST_CLASS not in chosen:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv
-from sklearn.utils.validation import check_consistent_length, column_or_1d
+from sklearn.utils.validation import column_or_1d
+
+from sktransfer.labels import check_lengths
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -62,7 +64,7 @@ def _check_enough(n_folds: int, labels: NDArray[np.generic], groups: ArrayLike |
     units, what = np.arange(len(labels)), "image(s)"
     if groups is not None:
         units, what = np.asarray(column_or_1d(groups)), "group(s) of images"
-        check_consistent_length(labels, units)
+        check_lengths(y=labels, groups=units)
     classes = np.unique(labels)
     counts = np.array([len(np.unique(units[labels == label])) for label in classes])
     if counts.min() < n_folds:

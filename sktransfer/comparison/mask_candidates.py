@@ -11,10 +11,10 @@ import numpy as np
 from PIL import Image
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import GroupKFold, KFold, check_cv
-from sklearn.utils.validation import check_consistent_length
 
 from sktransfer.comparison.candidates import Candidate, check_choices
 from sktransfer.images.columns import column_values
+from sktransfer.labels import check_lengths
 from sktransfer.segmentation import FineTuneSegmenter, PixelClassifier
 from sktransfer.segmentation.masks import as_mask_sequence, stack_masks
 
@@ -67,7 +67,7 @@ def mask_rows(X: Any, y: object) -> NDArray[np.generic]:
         If there is not one mask for each image.
     """
     masks = as_mask_sequence(y)
-    check_consistent_length(X, masks)
+    check_lengths(X=X, y=masks)
     values = column_values(y)
     rows = values if isinstance(values, list | tuple | np.ndarray) else list(values)
     return stack_masks(list(rows), as_one=False)

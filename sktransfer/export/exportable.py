@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from sktransfer.adaptation.estimator import AdaptedClassifier
@@ -88,6 +89,8 @@ def take_apart(model: Any) -> Exportable:
         return _of_pixels(first, head)
     if isinstance(first, ENSEMBLES) and hasattr(first, "estimators_") and head is None:
         return _of_features(*share_features(first))
+    if isinstance(first, (FineTunedEstimator, AdaptedClassifier, *ENSEMBLES)):
+        check_is_fitted(first)
     raise ExportError(_refusal(model, first))
 
 

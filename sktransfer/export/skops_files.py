@@ -125,6 +125,10 @@ def load_model(path: str | os.PathLike[str], *, download: bool = False) -> Any:
     """
     (skops,) = imported("skops", "skops.io")
     _check_suffix(path)
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f"path={str(path)!r} does not exist, or is no file. Check the path."
+        )
     data = Path(path).read_bytes()
     try:
         _refuse_bombs(path, data)

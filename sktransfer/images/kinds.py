@@ -135,6 +135,8 @@ def _refuse_what_holds_no_images(X: object) -> None:
             "Sparse data was passed for X, but dense data is required. "
             "Use '.toarray()' to convert to a dense numpy array."
         )
+    if X is None:
+        raise TypeError(f"X is None. {_POSSIBLE}. Pass the images.")
     holds = hasattr(X, "__len__") and hasattr(X, "__getitem__") and not isinstance(X, Mapping)
     if not holds and not hasattr(X, "__array__"):
         raise TypeError(
@@ -195,7 +197,10 @@ def _from_array(X: Any, image_shape: tuple[int, ...] | Literal["row"] | None) ->
     if kind in "OSUT":
         return _from_objects(np.asarray(X), image_shape)
     if kind == "c":
-        raise ImageError(f"Complex data not supported\n{X}\n")
+        raise ImageError(
+            f"Complex data not supported: X has the dtype {dtype}. Images are uint8, bool, uint16, "
+            "floats in 0..1 or integers in 0..255. Convert X."
+        )
     if kind == "V":
         raise ImageError(
             f"X has the dtype {dtype}, records of several columns. Select the column that holds "
@@ -209,9 +214,9 @@ def _from_array(X: Any, image_shape: tuple[int, ...] | Literal["row"] | None) ->
     if len(shape) < 2:
         name = "scalar" if not shape else "1D"
         raise ImageError(
-            f"Expected 2D array, got {name} array instead:\narray={X}.\n"
-            "Reshape your data either using array.reshape(-1, 1) if your data has a single feature "
-            "or array.reshape(1, -1) if it contains a single sample."
+            f"Expected 2D array, got {name} array instead: X has the shape {shape}, and holds numbers. "
+            f"{_POSSIBLE}. Reshape your data: images are (n, H, W), (n, H, W, C) or (n, C, H, W), or rows "
+            "(n, d) with image_shape."
         )
     if image_shape != "row":
         warn_of_dark_bytes(X, dtype)

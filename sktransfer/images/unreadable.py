@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sktransfer.exceptions import ImageDecodeError
+from sktransfer.images.kinds import ImageShape, as_image_sequence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["every_image_is_needed"]
+__all__ = ["every_image_is_needed", "numbered_among"]
 
 
 @contextmanager
@@ -30,3 +31,23 @@ def every_image_is_needed() -> Iterator[None]:
         yield
     except ImageDecodeError as exc:
         raise ImageDecodeError(exc.fault) from exc.__cause__
+
+
+@contextmanager
+def numbered_among(X: Any, image_shape: ImageShape = None) -> Iterator[None]:
+    """Name an image that cannot be read by its row among all, where folds of them are read.
+
+    Parameters
+    ----------
+    X : images
+        All of them.
+    image_shape : tuple or None, default=None
+        Layout of flattened rows.
+    """
+    try:
+        yield
+    except ImageDecodeError:
+        images = as_image_sequence(X, image_shape=image_shape)
+        for row in range(len(images)):
+            images.load(row)  # raises for the first
+        raise

@@ -118,6 +118,10 @@ def batch_inference(
     needs_pyarrow("batch_inference")
     found = open_source(source, shard_rows)
     folder = Path(out).absolute()
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(
+            f"out={str(out)!r} is a file. Pass a folder, which is made if need be."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     run = {"source": found.digest, "method": method, "shard_rows": shard_rows}
     _check_folder(folder, run)
@@ -201,7 +205,7 @@ def _model_file(model: object, folder: Path, method: str) -> Path:
     if isinstance(model, str | os.PathLike):
         file = Path(model).absolute()
         if not file.is_file():
-            raise FileNotFoundError(f"the model {str(file)!r} does not exist.")
+            raise FileNotFoundError(f"the model {str(file)!r} does not exist. Check the path.")
         return file
     check_method(model, method)
     dumped = io.BytesIO()

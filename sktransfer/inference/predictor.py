@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -11,8 +12,6 @@ from sktransfer.inference.model import ServedModel, digest_of_file, load_served
 from sktransfer.inference.sources import Row
 
 if TYPE_CHECKING:
-    import os
-
     import pandas as pd
 
 __all__ = ["BatchPredictor"]
@@ -53,12 +52,19 @@ class BatchPredictor:
 
     def __init__(
         self,
-        model: str | os.PathLike[str],
+        model: str | PathLike[str],
         method: str = "predict",
         *,
         column: str | None = None,
         on_error: Literal["nan", "raise"] = "nan",
     ) -> None:
+        if not isinstance(model, str | PathLike):
+            raise TypeError(
+                f"model is a {type(model).__name__}. Pass the path of a file that joblib.dump or "
+                "save_model wrote, which every process loads once."
+            )
+        if not Path(model).is_file():
+            raise FileNotFoundError(f"the model {str(model)!r} does not exist. Check the path.")
         self.model, self.method = str(Path(model).absolute()), method
         self.column, self.on_error = column, on_error
         self._digest = digest_of_file(Path(model))

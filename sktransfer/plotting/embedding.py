@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sktransfer.docstrings import documented
 from sktransfer.features.pipelines import split_pipeline
-from sktransfer.labels import as_label_array
+from sktransfer.labels import as_label_array, check_lengths
 from sktransfer.parameters import check_choice
 from sktransfer.plotting.canvas import CYCLE, MARKERS, MUTED, legend_text, plain_text
 from sktransfer.plotting.display import Display
@@ -154,6 +154,7 @@ class EmbeddingDisplay(Display):
         .. [1] van der Maaten, Hinton, "Visualizing data using t-SNE", JMLR 9, 2008.
         """
         check_choice("method", method, ("pca", "tsne"))
+        check_lengths(features=features, y=y)
         usable = np.isfinite(features).all(1)
         if usable.sum() < 3 or features.shape[1] < 2:
             raise ValueError(

@@ -259,7 +259,7 @@ def make_decoder(head: Any, widths: Sequence[int], grids: Sequence[Grid], n_out:
         module = head(list(widths), [round(grid.stride) for grid in grids], n_out)
         if not isinstance(module, nn.Module):
             raise TypeError(
-                f"head returned a {type(module).__name__}. It must return an nn.Module that maps the "
+                f"head returned an object of type {type(module).__name__}. It must return an nn.Module that maps the "
                 "list of maps to scores (batch, out_features, height, width)."
             )
         return _UsersDecoder(module, grids, widths)

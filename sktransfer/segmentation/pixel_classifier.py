@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -16,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from sktransfer.backbones.weights import load_backbone
 from sktransfer.docstrings import documented
 from sktransfer.features.taps import resolve_slots
+from sktransfer.inner_classifier import clone_of_user
 from sktransfer.parameters import checked, integer, optional
 from sktransfer.randomness import draw_seed
 from sktransfer.segmentation.coarse_scores import CoarseScores
@@ -134,7 +134,7 @@ class PixelClassifier(MaskEstimator):
             )
             named = {"logisticregression__sample_weight": weights}
             return linear.fit(features, codes, **named)
-        model = clone(self.estimator)
+        model = clone_of_user(self.estimator)
         named = {} if np.all(weights == weights[0]) else {"sample_weight": weights}
         return model.fit(features, codes, **named)
 

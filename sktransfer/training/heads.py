@@ -76,7 +76,7 @@ def check_head(head: object) -> None:
         check_choice("head", head, HEADS)
     elif not callable(head) or isinstance(head, nn.Module):
         raise TypeError(
-            f"head={head!r} is a {type(head).__name__}. Pass 'linear', 'mlp', or a function "
+            f"head={head!r} is of type {type(head).__name__}. Pass 'linear', 'mlp', or a function "
             "(in_features, out_features) that returns an nn.Module."
         )
 
@@ -108,7 +108,14 @@ def make_head(
     Linear(in_features=8, out_features=3, bias=True)
     """
     if not isinstance(head, str):
-        return _checked(head(in_features, out_features), in_features, out_features)
+        try:
+            module = head(in_features, out_features)
+        except TypeError as exc:
+            raise TypeError(
+                f"head(in_features={in_features}, out_features={out_features}) failed: {exc}. Pass "
+                "'linear', 'mlp', or a function of these two widths that returns an nn.Module."
+            ) from exc
+        return _checked(module, in_features, out_features)
     last = nn.Linear(in_features if head == "linear" else _HIDDEN, out_features)
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
@@ -139,13 +146,18 @@ def _checked(module: object, in_features: int, out_features: int) -> nn.Module:
     """Try somebody's head once, so that a wrong width is an error before any training."""
     if not isinstance(module, nn.Module):
         raise TypeError(
-            f"head returned a {type(module).__name__}. It must return an nn.Module that maps "
+            f"head returned an object of type {type(module).__name__}. It must return an nn.Module that maps "
             f"(batch, {in_features}) to (batch, {out_features})."
         )
     was_training = module.training
     try:
         with torch.no_grad():
             given = tuple(module.eval()(torch.zeros(2, in_features)).shape)
+    except RuntimeError as exc:
+        raise ValueError(
+            f"head(in_features={in_features}, out_features={out_features}) does not take features of "
+            f"the shape (2, {in_features}): {exc}. Let its first layer have {in_features} inputs."
+        ) from exc
     finally:
         module.train(was_training)
     if given != (2, out_features):

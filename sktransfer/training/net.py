@@ -147,6 +147,7 @@ def skorch_options(
         Rows that are held back.
     """
     callbacks = settings.callbacks
+    _refuse_no_callbacks(callbacks)
     options: dict[str, object] = {
         "optimizer": GroupedOptimizer(settings.make_optimizer, groups),
         "lr": settings.lr,
@@ -162,6 +163,24 @@ def skorch_options(
     if not settings.run.verbose and callbacks != "disable":
         options["callbacks__print_log"] = None  # it would lay out its table in vain
     return options
+
+
+def _refuse_no_callbacks(callbacks: Any) -> None:
+    """Refuse what skorch would fail at, deep inside."""
+    if callbacks is None or callbacks == "disable":
+        return
+    if not isinstance(callbacks, list | tuple):
+        raise TypeError(
+            f"callbacks={callbacks!r} must be a list of skorch's callbacks, or of pairs of a name and "
+            "one; 'disable' for none at all; or None."
+        )
+    for item in callbacks:
+        callback = item[1] if isinstance(item, tuple) and len(item) == 2 else item
+        if not hasattr(callback, "on_epoch_end"):
+            raise TypeError(
+                f"callbacks holds {item!r}, which is no callback. Pass callbacks of skorch, such as "
+                "[skorch.callbacks.EarlyStopping()], or pairs of a name and one."
+            )
 
 
 class GroupedOptimizer:

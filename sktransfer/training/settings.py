@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 import torch
+from skorch import NeuralNet
 
 from sktransfer.features.device import candidate_precisions, resolve_device
 from sktransfer.features.pooling import WHOLE_MAP
@@ -261,6 +264,15 @@ def _split_net_params(
             f"net_params={{{without_effect[0]!r}: ...}} could have no effect: the network, its groups "
             "of parameters, the validation part and what becomes of scores are the estimator's. "
             "Use its own parameters, such as head, lr, layer_decay and validation_fraction."
+        )
+    known = {*_OURS, *inspect.signature(NeuralNet).parameters}
+    unknown = next((name for name in given if name.split("__")[0] not in known), None)
+    if unknown is not None:
+        near = difflib.get_close_matches(unknown, known, n=1)
+        raise ValueError(
+            f"net_params={{{unknown!r}: ...}} is no parameter of skorch.NeuralNet."
+            f"{f' Nearest: {near[0]!r}.' if near else ''} Those of a part of it are written 'optimizer__betas', "
+            "for example."
         )
     own = {_OURS[name]: value for name, value in given.items() if name in _OURS}
     return own, {name: value for name, value in given.items() if name not in _OURS}

@@ -16,7 +16,13 @@ from sklearn.utils.validation import (
 )
 
 from sktransfer.inner_classifier import InnerClassifier, inner_has
-from sktransfer.labels import as_label_array, is_unlabeled, labelled_rows, refuse_missing_labels
+from sktransfer.labels import (
+    as_label_array,
+    is_unlabeled,
+    labelled_rows,
+    refuse_missing_labels,
+    refuse_mixed_labels,
+)
 from sktransfer.parameters import check_parameters
 from sktransfer.reference_page import ReferencePage
 
@@ -141,8 +147,14 @@ class PartlyLabelled(
         if len(labels) != len(values):
             raise ValueError(f"X has {len(values)} rows and y {len(labels)} labels. Pass as many.")
         missing = is_unlabeled(labels, self.unlabeled)
+        if missing.all():
+            raise ValueError(
+                f"y has no label: all {len(labels)} rows are unlabeled={self.unlabeled!r}. Pass the labels of "
+                "some rows, of two classes or more."
+            )
         known = as_label_array(labels[~missing])
         refuse_missing_labels(known)
+        refuse_mixed_labels(known)
         check_classification_targets(known)
         classes = np.unique(known)
         if len(classes) < 2:

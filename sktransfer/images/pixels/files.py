@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,9 @@ _KINDS = (
 )
 
 
+_WEB_ADDRESS = re.compile(r"[a-z0-9]{2,}://", re.IGNORECASE)
+
+
 def file_bytes(path: str) -> bytes:
     """Read a file; whatever else lies at the path is never opened for reading.
 
@@ -50,6 +54,10 @@ def file_bytes(path: str) -> bytes:
             _refuse_no_file(os.fstat(file.fileno()))
             return not_empty(_read(file), "an empty file")
     except (FileNotFoundError, NotADirectoryError) as exc:
+        if _WEB_ADDRESS.match(path):
+            raise Unusable(
+                "is a web address", "Download it, and pass the path of the file"
+            ) from exc
         raise Unusable("does not exist", "Correct the path") from exc
     except (OSError, ValueError) as exc:
         if is_shortage(exc):

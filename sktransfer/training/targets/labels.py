@@ -11,7 +11,7 @@ from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
 
-from sktransfer.labels import as_label_array, refuse_missing_labels
+from sktransfer.labels import as_label_array, refuse_missing_labels, refuse_mixed_labels
 from sktransfer.training.targets.classes import BinaryTarget, ClassTarget, MulticlassTarget
 from sktransfer.training.targets.multilabel import MultilabelTarget
 
@@ -82,6 +82,7 @@ def check_labels(y: object) -> NDArray[np.generic]:
     """
     y = as_label_array(y)
     refuse_missing_labels(y)
+    refuse_mixed_labels(y)
     with np.errstate(invalid="ignore"):  # of infinity, before it is refused
         kind = type_of_target(y, input_name="y", raise_unknown=True)
     if kind == "multilabel-indicator":

@@ -34,7 +34,7 @@ def adapted(domains):
 
 
 MISTAKES = {
-    "no images": (lambda: features(None), "X is None", "Pass the images"),
+    "no images": (lambda: features(None), "of type NoneType", "Put the images in a list"),
     "numbers in a list": (lambda: features([1, 2, 3]), "the shape (3,), and holds numbers", "(n, H, W)"),
     "complex numbers": (lambda: features(X.astype(complex)), "the dtype complex128", "Convert X"),
     "an address": (lambda: features(["https://a.org/b.jpg"]), "is a web address", "Download it"),

@@ -135,8 +135,6 @@ def _refuse_what_holds_no_images(X: object) -> None:
             "Sparse data was passed for X, but dense data is required. "
             "Use '.toarray()' to convert to a dense numpy array."
         )
-    if X is None:
-        raise TypeError(f"X is None. {_POSSIBLE}. Pass the images.")
     holds = hasattr(X, "__len__") and hasattr(X, "__getitem__") and not isinstance(X, Mapping)
     if not holds and not hasattr(X, "__array__"):
         raise TypeError(

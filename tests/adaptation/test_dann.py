@@ -455,7 +455,7 @@ def test_what_is_not_possible_is_refused(change, message):
 
 
 def test_a_domain_head_that_is_neither_widths_nor_a_function_is_refused(blobs):
-    with pytest.raises(TypeError, match=r"domain_head='mlp' is a str\. Pass the widths"):
+    with pytest.raises(TypeError, match=r"domain_head='mlp' is of type str\. Pass the widths"):
         DANNClassifier(None, domain_head="mlp").fit(blobs.X, blobs.y)
 
 

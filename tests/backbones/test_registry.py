@@ -64,7 +64,7 @@ def test_an_unknown_name_tells_the_nearest():
 
 
 def test_something_that_is_no_backbone_is_refused():
-    with pytest.raises(TypeError, match=r"backbone=3 is a int\. Pass a name"):
+    with pytest.raises(TypeError, match=r"backbone=3 is of type int\. Pass a name"):
         get_backbone(3)
 
 

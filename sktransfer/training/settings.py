@@ -9,7 +9,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 import torch
-from skorch import NeuralNet
 
 from sktransfer.features.device import candidate_precisions, resolve_device
 from sktransfer.features.pooling import WHOLE_MAP
@@ -265,17 +264,25 @@ def _split_net_params(
             "of parameters, the validation part and what becomes of scores are the estimator's. "
             "Use its own parameters, such as head, lr, layer_decay and validation_fraction."
         )
-    known = {*_OURS, *inspect.signature(NeuralNet).parameters}
-    unknown = next((name for name in given if name.split("__")[0] not in known), None)
-    if unknown is not None:
-        near = difflib.get_close_matches(unknown, known, n=1)
-        raise ValueError(
-            f"net_params={{{unknown!r}: ...}} is no parameter of skorch.NeuralNet."
-            f"{f' Nearest: {near[0]!r}.' if near else ''} Those of a part of it are written 'optimizer__betas', "
-            "for example."
-        )
+    if given:
+        _refuse_unknown_to_skorch(given)
     own = {_OURS[name]: value for name, value in given.items() if name in _OURS}
     return own, {name: value for name, value in given.items() if name not in _OURS}
+
+
+def _refuse_unknown_to_skorch(net_params: Mapping[str, Any]) -> None:
+    from skorch import NeuralNet  # takes long to import, and few need it here
+
+    known = {*_OURS, *inspect.signature(NeuralNet).parameters}
+    unknown = next((name for name in net_params if name.split("__")[0] not in known), None)
+    if unknown is None:
+        return
+    near = difflib.get_close_matches(unknown, known, n=1)
+    nearest = f" Nearest: {near[0]!r}." if near else ""
+    raise ValueError(
+        f"net_params={{{unknown!r}: ...}} is no parameter of skorch.NeuralNet.{nearest} Those of a part of "
+        "it are written 'optimizer__betas', for example."
+    )
 
 
 def _optimizer(optimizer: object, device: torch.device) -> Callable[..., torch.optim.Optimizer]:

@@ -3,18 +3,19 @@
     python benchmarks/export.py [--photographs FOLDER]
 
 Pixels of photographs of 30 sizes, resized in the graph and by Pillow; features of networks of torchvision
-and timm under all poolings; heads of scikit-learn; images per second of the whole graph beside its network
-alone; seconds and bytes of an export.
+and timm under all poolings; heads of scikit-learn; segmenters; images per second of the whole graph beside its
+network alone; seconds and bytes of an export.
 Photographs are drawn with the 1/f spectrum of real ones if no folder is given.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
@@ -27,14 +28,17 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 
-from sktransfer import DeepFeatureTransformer, export_onnx
-from sktransfer.datasets import load_digit_images
+from sktransfer import DeepFeatureTransformer, FineTuneSegmenter, PixelClassifier, export_onnx
+from sktransfer.datasets import load_digit_images, load_digit_masks
 from sktransfer.export.drawn_images import draw_images
 from sktransfer.export.exportable import take_apart
 from sktransfer.export.network_graph import network_graph
 from sktransfer.export.pixel_graph import pixel_graph
 from sktransfer.folders import list_images
 from sktransfer.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 NETWORKS = (
     "resnet18", "resnet50", "mobilenet_v3_small", "efficientnet_b0", "densenet121", "convnext_tiny", "vgg11",
@@ -46,6 +50,13 @@ HEADS = (
     LogisticRegression(max_iter=1000), LinearSVC(), SVC(), RandomForestClassifier(100, random_state=0),
     HistGradientBoostingClassifier(max_iter=30, random_state=0), Ridge(),
 )  # fmt: skip
+TABLES = ("pixels", "networks", "heads", "segmenters", "throughput")
+DECODERS = ("fcn32s", "fcn16s", "fcn8s", "deconv", "fpn", "unet")
+PIXEL_HEADS = {
+    "scaled logistic regression": None,
+    "LogisticRegression": LogisticRegression(max_iter=1000),
+    "RandomForestClassifier": RandomForestClassifier(30, random_state=0),
+}  # fmt: skip
 
 
 def session_of(graph: Any) -> onnxruntime.InferenceSession:
@@ -132,6 +143,22 @@ def head(before: Any, after: Any, folder: Path) -> dict[str, Any]:
             "difference": report.max_difference, "labels equal %": 100 * report.agreement}  # fmt: skip
 
 
+def segmenter(name: str, image_size: Any, folder: Path) -> dict[str, Any]:
+    """Export a segmenter of the bundled masks and compare it on images of five sizes."""
+    data = load_digit_masks()
+    manner = {"image_size": image_size, "random_state": 0}
+    if name in DECODERS:
+        model = FineTuneSegmenter("tiny", strategy="frozen", head=name, max_epochs=2, **manner)
+    else:
+        model = PixelClassifier(PIXEL_HEADS[name], backbone="tiny", n_pixels=50, **manner)
+    start = time.process_time()
+    fitted = model.fit(data.X[:30], data.y[:30])
+    report = export_onnx(fitted, folder / "model.onnx")
+    return {"segmenter": name, "image_size": str(image_size), "difference": report.max_difference,
+            "labels equal %": 100 * report.agreement, "levels": report.max_levels,
+            "fit and export, processor s": time.process_time() - start, "MB": report.bytes / 1e6}  # fmt: skip
+
+
 def throughput(name: str, side: int) -> dict[str, Any]:
     """Time one image through the whole graph, and normalised pixels through the network alone."""
     features = DeepFeatureTransformer(
@@ -174,24 +201,34 @@ def main() -> None:
         "--sides", type=int, nargs="*", default=[224, 256, 640], help="of images that are timed"
     )
     parser.add_argument("--out", type=Path, help="a JSON file for the rows")
+    parser.add_argument(
+        "--segmenters", nargs="*", default=[*DECODERS, *PIXEL_HEADS], help="decoders and heads"
+    )
+    parser.add_argument("--tables", nargs="+", default=TABLES, choices=TABLES)
     options = parser.parse_args()
-    images = photographs(options.photographs, options.images)
     first, *_ = options.networks
     tables = []
+
+    def table(name: str, rows: Iterable[dict[str, Any]]) -> None:
+        if name in options.tables:
+            tables.append(list(rows))
+            print_table(tables[-1])
+
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        tables.append([pixels(images, interpolation) for interpolation in ("bilinear", "bicubic")])
-        print_table(tables[-1])
-        tables.append([network(n, "avg", -1, folder) for n in options.networks])
-        tables[-1] += [network(n, "avgmax", [-2, -1], folder) for n in options.networks]
-        tables[-1] += [network(first, pooling, -1, folder) for pooling in options.poolings]
-        print_table(tables[-1])
-        before = (None, StandardScaler(), PCA(20))
-        tables.append([head(b, h, folder) for b in before for h in HEADS[: options.heads]])
-        print_table(tables[-1])
-    if options.sides:
-        tables.append([throughput(n, side) for n in options.networks[:2] for side in options.sides])
-        print_table(tables[-1])
+        if "pixels" in options.tables:
+            images = photographs(options.photographs, options.images)
+            table("pixels", (pixels(images, how) for how in ("bilinear", "bicubic")))
+        wanted = [(n, "avg", -1) for n in options.networks]
+        wanted += [(n, "avgmax", [-2, -1]) for n in options.networks]
+        wanted += [(first, pooling, -1) for pooling in options.poolings]
+        table("networks", (network(*one, folder) for one in wanted))
+        pairs = itertools.product((None, StandardScaler(), PCA(20)), HEADS[: options.heads])
+        table("heads", (head(before, after, folder) for before, after in pairs))
+        sizes = itertools.product(options.segmenters, (None, 40))
+        table("segmenters", (segmenter(n, size, folder) for n, size in sizes))
+    timed = itertools.product(options.networks[:2], options.sides)
+    table("throughput", (throughput(*one) for one in timed))
     save(options.out, [row for table in tables for row in table])
 
 

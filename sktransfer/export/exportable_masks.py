@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from sktransfer.backbones.weights import load_backbone
 from sktransfer.exceptions import ExportError
 from sktransfer.export.mask_network import DecodedMaps, MaskNetwork, SampledMaps, ScoredMaps
 from sktransfer.segmentation import FineTuneSegmenter, PixelClassifier
@@ -94,7 +93,7 @@ def _of_pixels(model: PixelClassifier) -> ExportableMasks:
             "ONNX. Take features of a network, such as backbone='resnet18', or pass the model on with "
             "save_model."
         )
-    loaded = load_backbone(model.backbone, model.weights, random_state=model._seed)
+    loaded = model.loaded_backbone()
     stages = chosen_stages(loaded, model.layers)
     paths = [loaded.spec.stages[stage].modules[-1] for stage in stages]
     grids = layer_grids(loaded.module, loaded.spec, paths)

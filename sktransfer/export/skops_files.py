@@ -13,6 +13,7 @@ from sktransfer.export.extras import imported
 from sktransfer.export.saved_objects import estimators_in
 from sktransfer.export.trusted_types import TRUSTED_TYPES
 from sktransfer.features.transformer import DeepFeatureTransformer
+from sktransfer.segmentation import PixelClassifier
 from sktransfer.writing import check_writable, whole_file
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def load_model(path: str | os.PathLike[str], *, download: bool = False) -> Any:
         ) from exc
     for estimator in estimators_in(model):
         _reset(estimator)
-        if isinstance(estimator, DeepFeatureTransformer) and not download:
+        if isinstance(estimator, DeepFeatureTransformer | PixelClassifier) and not download:
             _refuse_downloads(path, estimator)
     return model
 
@@ -193,8 +194,10 @@ def _reset(estimator: Any) -> None:
             setattr(estimator, name, value)
 
 
-def _refuse_downloads(path: str | os.PathLike[str], features: DeepFeatureTransformer) -> None:
-    if getattr(features, "_carried", None) is not None:
+def _refuse_downloads(
+    path: str | os.PathLike[str], features: DeepFeatureTransformer | PixelClassifier
+) -> None:
+    if getattr(features, "_carried", None) is not None or features.backbone is None:
         return
     if not weights_are_here(features.backbone, features.weights):
         raise WeightsNotFoundError(

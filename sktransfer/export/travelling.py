@@ -6,14 +6,18 @@ import copy
 import dataclasses
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sktransfer.backbones.registry import get_backbone
 from sktransfer.export.saved_objects import estimators_in
 from sktransfer.features.plan import FeaturePlan
 from sktransfer.features.transformer import DeepFeatureTransformer
+from sktransfer.segmentation import FineTuneSegmenter, PixelClassifier
 from sktransfer.training.portable_network import TrainedNetwork
 from sktransfer.training.warm_start import Origin
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
 __all__ = ["carrying_weights", "find_weights", "named_weights"]
 
@@ -45,6 +49,8 @@ def carrying_weights(model: Any) -> Any:
         for one, stored in zip(features, before, strict=True):
             one.store_weights = stored
     for one in estimators_in(carrying):
+        if isinstance(one, PixelClassifier) and _file_of(one) is not None and not _carries(one):
+            one.carry_weights()
         _forget_folder(one)
     return carrying
 
@@ -79,18 +85,31 @@ def named_weights(model: Any) -> list[tuple[str, str]]:
     """
     found = set()
     for one in estimators_in(model):
-        if isinstance(one, DeepFeatureTransformer) and hasattr(one, "plan_") and not _carries(one):
-            name = one.plan_.weights
-            source = get_backbone(one.backbone).weights.get(name)
-            if source is not None and source.file is None:
-                found.add((one.plan_.backbone, name))
+        name = _name_of_weights(one)
+        if name is None or _carries(one):
+            continue
+        spec = get_backbone(vars(one)["backbone"])
+        source = spec.weights.get(name)
+        if source is not None and source.file is None:
+            found.add((spec.name, name))
     return sorted(found)
+
+
+def _name_of_weights(estimator: BaseEstimator) -> str | None:
+    """Return what the weights are called that a fitted estimator reads."""
+    if isinstance(estimator, DeepFeatureTransformer) and hasattr(estimator, "plan_"):
+        return estimator.plan_.weights
+    if isinstance(estimator, PixelClassifier) and estimator.backbone is not None:
+        return vars(estimator).get("_weights")
+    return None
 
 
 def _carries(estimator: Any) -> bool:
     """Tell whether the weights are in an estimator: it was trained, or asked to store them."""
     state = vars(estimator)
     stored = state.get("store_weights", False) or state.get("_carried") is not None
+    if isinstance(estimator, FineTuneSegmenter) and hasattr(estimator, "n_iter_"):
+        return True
     return stored or any(isinstance(value, TrainedNetwork) for value in state.values())
 
 
@@ -110,6 +129,8 @@ def _forget_folder(estimator: Any) -> None:
     if file is None:
         return
     estimator.weights = file.name
+    if isinstance(estimator, PixelClassifier):
+        estimator._weights = file.name
     for name, value in vars(estimator).items():
         if isinstance(value, TrainedNetwork):
             value.name_weights(file.name)

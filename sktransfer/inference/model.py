@@ -240,6 +240,14 @@ def load_served(file: str, digest: str, method: str, device: str = "auto") -> Se
         return _LOADED[key]
 
 
+def keep_served(file: Path, method: str, model: object) -> None:
+    """Let `load_served` take a model that this process has loaded from a file, and load it no more."""
+    path = str(file.absolute())
+    with _LOCK:
+        _LOADED.clear()
+        _LOADED[path, digest_of_file(file), method, "auto"] = ServedModel(model, method, "auto")
+
+
 def _load(file: Path) -> object:
     if file.suffix == ".skops":
         model = load_model(file)

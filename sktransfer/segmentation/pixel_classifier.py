@@ -12,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
+from sktransfer.backbones.portable import weights_from_bytes, weights_to_bytes
 from sktransfer.backbones.weights import load_backbone
 from sktransfer.docstrings import documented
 from sktransfer.features.taps import resolve_slots
@@ -99,7 +100,9 @@ class PixelClassifier(MaskEstimator):
     ) -> None:
         left_out = as_labels(self.unlabeled)
         seed = self._seed = draw_seed(self.random_state)
-        self._source = None if self.backbone is None else self._load(seed)
+        self._carried: bytes | None = None
+        self._digest: str | None = None
+        self._source = None if self.backbone is None else self._load()
         parts, drawn, found, of_row = [], [], [], []
         failed: list[int] = []
         used = np.flatnonzero(weights > 0).tolist()
@@ -187,7 +190,7 @@ class PixelClassifier(MaskEstimator):
                 for pixels, scale in zip(shown, scales, strict=True)
             ]
         if self._source is None:  # this is a copy or was unpickled
-            self._source = self._load(self._seed)
+            self._source = self._load()
         frozen, grids = self._source
         return [
             [
@@ -197,8 +200,31 @@ class PixelClassifier(MaskEstimator):
             for maps, scale in zip(frozen.of(shown), scales, strict=True)
         ]
 
-    def _load(self, seed: int) -> tuple[FrozenMaps, list[Grid]]:
-        loaded = load_backbone(self.backbone, self.weights, random_state=seed)
+    def carry_weights(self) -> None:
+        """Hold the weights of the network from now on, also in a pickle, instead of their name."""
+        self._carried = weights_to_bytes(self.loaded_backbone())
+
+    def loaded_backbone(self) -> LoadedBackbone:
+        """Load the network that the maps come from.
+
+        Raises
+        ------
+        WeightsMismatchError
+            If its weights are no longer those of the fit.
+        """
+        if self._carried is not None:
+            return weights_from_bytes(
+                self.backbone, self._carried, self._weights, self._preprocessing
+            )
+        loaded = load_backbone(
+            self.backbone, self.weights, random_state=self._seed, expected_digest=self._digest
+        )
+        self._weights, self._digest = loaded.weights, loaded.digest
+        self._preprocessing = loaded.preprocessing
+        return loaded
+
+    def _load(self) -> tuple[FrozenMaps, list[Grid]]:
+        loaded = self.loaded_backbone()
         stages = chosen_stages(loaded, self.layers)
         paths = [loaded.spec.stages[stage].modules[-1] for stage in stages]
         return FrozenMaps(loaded, stages, self.run_settings()), layer_grids(

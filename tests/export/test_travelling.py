@@ -7,11 +7,16 @@ from safetensors.torch import save_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from sktransfer import DeepFeatureTransformer, FineTuneClassifier
+from sktransfer import (
+    DeepFeatureTransformer,
+    FineTuneClassifier,
+    FineTuneSegmenter,
+    PixelClassifier,
+)
 from sktransfer.backbones import load_backbone
 from sktransfer.backbones.weights import clear_backbones
 from sktransfer.cli import main, model_files
-from sktransfer.datasets import load_digit_images
+from sktransfer.datasets import load_digit_images, load_digit_masks
 from sktransfer.exceptions import WeightsNotFoundError
 from sktransfer.export.travelling import carrying_weights, named_weights
 
@@ -75,6 +80,34 @@ def test_a_model_that_refers_to_a_file_finds_it_beside_itself_or_where_it_is_tol
     wrong = model_files.load(tmp_path / "model.joblib", weights=tmp_path / "wrong.safetensors")
     with pytest.raises(ValueError, match="have changed since they were used: their digest is"):
         wrong.predict(X)
+
+
+def test_segmenters_carry_the_weights_of_a_file_too(weights, tmp_path):
+    pytest.importorskip("skops.io")
+    data = load_digit_masks()
+    images, masks = data.X[:4], data.y[:4]
+    pixels = PixelClassifier(backbone="tiny", weights=weights, n_pixels=20, random_state=0)
+    tuned = FineTuneSegmenter("tiny", weights=str(weights), strategy="frozen", max_epochs=1)
+    found = {}
+    for model in (pixels, tuned):
+        found[type(model)] = model.fit(images, masks).predict(images[:1])
+        said = model_files.save(model, tmp_path / f"{type(model).__name__}.skops")
+        assert said.endswith("MB with the weights")
+    weights.unlink()
+    clear_backbones()
+    for made, expected in found.items():
+        file = tmp_path / f"{made.__name__}.skops"
+        assert b"somewhere" not in file.read_bytes()
+        np.testing.assert_array_equal(model_files.load(file).predict(images[:1]), expected)
+
+
+def test_a_classifier_of_pixels_refuses_other_weights_than_those_of_its_fit(weights, tmp_path):
+    data = load_digit_masks()
+    model = PixelClassifier(backbone="tiny", weights=weights, n_pixels=20, random_state=0)
+    joblib.dump(model.fit(data.X[:4], data.y[:4]), tmp_path / "model.joblib")
+    save_file(dict(load_backbone("tiny").module.state_dict()), weights)
+    with pytest.raises(ValueError, match="have changed since they were used: their digest is"):
+        model_files.load(tmp_path / "model.joblib").predict(data.X[:1])
 
 
 def test_published_weights_are_named_and_not_carried():

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from sktransfer.backbones.weights import LoadedBackbone
     from sktransfer.images.sequences import ImageSequence
+    from sktransfer.preprocessing import Preprocessing
     from sktransfer.segmentation.masks import MaskSequence
 
 __all__ = ["STEP", "PixelClassifier", "chosen_stages", "linear_factors"]
@@ -219,8 +220,9 @@ class PixelClassifier(MaskEstimator):
         loaded = load_backbone(
             self.backbone, self.weights, random_state=self._seed, expected_digest=self._digest
         )
-        self._weights, self._digest = loaded.weights, loaded.digest
-        self._preprocessing = loaded.preprocessing
+        self._weights: str = loaded.weights
+        self._digest = loaded.digest
+        self._preprocessing: Preprocessing = loaded.preprocessing
         return loaded
 
     def _load(self) -> tuple[FrozenMaps, list[Grid]]:

@@ -172,7 +172,7 @@ def _confusion_plot(held: HeldOut) -> str:
 
     def draw() -> object:
         _, ax = plt.subplots(figsize=(side, side), layout="constrained")
-        return ConfusionMatrixDisplay.from_predictions(
+        shown = ConfusionMatrixDisplay.from_predictions(
             true,
             held.predicted,
             labels=classes,
@@ -180,8 +180,10 @@ def _confusion_plot(held: HeldOut) -> str:
             cmap="Blues",
             colorbar=False,
             ax=ax,
-            xticks_rotation=45 if max(len(str(label)) for label in classes) > 2 else 0,
         )
+        if max(len(str(label)) for label in classes) > 2:  # long names end below their columns
+            plt.setp(ax.get_xticklabels(), rotation=45, ha="right", rotation_mode="anchor")
+        return shown
 
     which = "of the target" if held.of_target else "that were held out"
     n_right = int((true == held.predicted).sum())

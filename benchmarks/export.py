@@ -212,7 +212,8 @@ def main() -> None:
     def table(name: str, rows: Iterable[dict[str, Any]]) -> None:
         if name in options.tables:
             tables.append(list(rows))
-            print_table(tables[-1])
+            if tables[-1]:
+                print_table(tables[-1])
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -185,7 +185,7 @@ RUN = {
 NETWORK = {"backbone": Change(Counting()), "weights": Change("random", {"random_state": 0})}
 LOOP = {
     "strategy": Change("frozen"),
-    "n_trainable": Change(2),
+    "n_trainable": Change(2, {"strategy": "partial"}),
     "head": Change("mlp"),
     "warmup_epochs": Change(1),
     "max_epochs": Change(3),

@@ -14,7 +14,6 @@ from sktransfer.cli.parts import add_jobs, write_parts
 from sktransfer.exceptions import ImageDecodeError, ImageError
 from sktransfer.folders import list_images
 from sktransfer.inference.methods import METHODS
-from sktransfer.inference.model import keep_served
 from sktransfer.readable import as_cell
 
 if TYPE_CHECKING:
@@ -73,6 +72,8 @@ def run(options: argparse.Namespace) -> None:
     if options.out is not None and not _labels_pixels(model):
         served = options.model if options.weights is None else model
         if served is not model:
+            from sktransfer.inference.model import keep_served
+
             keep_served(options.model, options.method, model)
         as_object = options.json or options.format == "json"
         write_parts(served, options.files, options.method, options, as_object=as_object)

@@ -369,7 +369,7 @@ def test_the_range_test_suggests_a_rate_and_leaves_the_estimator_alone(digits):
         ({"warmup_epochs": 20}, [0, 1] * 6, ValueError, "warmup_epochs=20 leaves nothing of max_epochs=20"),
         ({"optimizer": "adagrad"}, [0, 1] * 6, ValueError, "optimizer='adagrad' is not possible"),
         ({"optimizer": 3}, [0, 1] * 6, TypeError, "optimizer=3 is a int"),
-        ({"head": nn.Linear(3, 2)}, [0, 1] * 6, TypeError, "is a Linear. Pass 'linear', 'mlp'"),
+        ({"head": nn.Linear(3, 2)}, [0, 1] * 6, TypeError, "is of type Linear. Pass 'linear', 'mlp'"),
         ({"pooling": ["avg"]}, [0, 1] * 6, TypeError, r"pooling=\['avg'\] is a list"),
         ({"label_smoothing": 2}, [0, 1] * 6, ValueError, "label_smoothing=2 must be at least 0 and at most 1"),
         (

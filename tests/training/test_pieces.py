@@ -38,7 +38,9 @@ def test_named_heads_start_with_the_scores_of_no_knowledge():
 
 
 def test_a_head_that_cannot_be_used_is_refused():
-    with pytest.raises(TypeError, match=r"head returned a str. It must return an nn.Module"):
+    with pytest.raises(
+        TypeError, match=r"head returned an object of type str. It must return an nn.Module"
+    ):
         make_head(lambda n_in, n_out: "head", 7, 3)
     with pytest.raises(ValueError, match=r"to the shape \(2, 4\). It must give \(2, 3\)"):
         make_head(lambda n_in, n_out: nn.Linear(n_in, n_out + 1), 7, 3)

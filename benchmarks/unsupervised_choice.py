@@ -43,7 +43,7 @@ ROWS_GRID = [
 ]
 PICTURES = {"image_size": 128, "unlabeled": "?", "cache": "memory"}
 PICTURES_GRID = {"strategy": ["frozen", "partial", "full"], "lambda_max": [0.0, 0.1, 0.3, 1.0]}
-IMAGES = {"max_epochs": 10}
+IMAGES = {"max_epochs": 10, "strategy": "partial"}
 IMAGES_GRID = {"batch_norm": ["joint", "separate"], "lambda_max": [0.0, 0.1, 0.3, 1.0]}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sktransfer.adaptation.domains import join_domains
 from sktransfer.adaptation.unlabeled_scoring import warn_of_unlabeled_in_scorer
@@ -241,7 +241,7 @@ class DomainAlignedClassifier(
         """
         labels, labelled = labelled_rows(y, self.unlabeled, "an UnsupervisedScorer as `scoring`")
         predicted = self._labels(X, sample_domain)
-        check_consistent_length(predicted, labels, sample_weight)
+        check_lengths(X=predicted, y=labels, sample_weight=sample_weight)
         weights = None if sample_weight is None else np.asarray(sample_weight)[labelled]
         return float(np.average(predicted[labelled] == labels[labelled], weights=weights))
 

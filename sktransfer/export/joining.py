@@ -69,9 +69,7 @@ def joined(graphs: Sequence[onnx.ModelProto], prefixes: Sequence[str]) -> onnx.M
     """
     (compose,) = imported("onnx", "onnx.compose")
     whole: Any = None
-    sources: dict[
-        str, str
-    ] = {}  # the latest output of each name, and what it is called in the whole
+    sources: dict[str, str] = {}  # latest output of each name, and its name in the whole
     for number, (graph, prefix) in enumerate(zip(graphs, prefixes, strict=True)):
         last = number == len(graphs) - 1
         part = compose.add_prefix(graph, prefix, rename_inputs=number > 0, rename_outputs=not last)

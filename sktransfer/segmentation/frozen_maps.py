@@ -116,9 +116,8 @@ class FrozenMaps:
     def _run(self, images: Sequence[NDArray[np.uint8]]) -> Iterator[NDArray[np.generic]]:
         batch = torch.from_numpy(np.stack(images))
         for values in self._engine.run(batch, self._loaded.preprocessing).numpy():
-            vector = np.zeros(
-                len(values) + len(values) % 2, self._dtype
-            )  # whole float32 for stores
+            n_values = len(values) + len(values) % 2  # stores keep whole values of float32
+            vector = np.zeros(n_values, self._dtype)
             vector[: len(values)] = values.clip(-_LARGEST, _LARGEST)
             yield vector
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import math
-import weakref
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -20,13 +19,22 @@ from torch.nn.modules import activation, conv
 
 from sktransfer.features.states import as_map
 from sktransfer.features.taps import run_tapped
+from sktransfer.segmentation.measured import measured_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sktransfer.backbones.spec import BackboneSpec
 
-__all__ = ["Grid", "interpolation", "layer_grids", "linearised", "resample", "weights_at"]
+__all__ = [
+    "Grid",
+    "interpolation",
+    "layer_grids",
+    "linearised",
+    "maps_of",
+    "resample",
+    "weights_at",
+]
 
 _STILL = (
     "BatchNorm", "FrozenBatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm", "LocalResponseNorm",
@@ -34,9 +42,6 @@ _STILL = (
 )  # fmt: skip
 _STRIP = (64, 1024)  # height and width of what is sent through
 _DENSE = 1024  # rows or columns up to which cells are mixed by a product of matrices
-_known: weakref.WeakKeyDictionary[nn.Module, dict[tuple[str, ...], list[Grid]]] = (
-    weakref.WeakKeyDictionary()
-)
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ class Grid:
     offset: float = 0.0
 
 
+@measured_once
 def layer_grids(module: nn.Module, spec: BackboneSpec, paths: Sequence[str]) -> list[Grid]:
     """Measure where the cells of layers lie.
 
@@ -77,11 +83,10 @@ def layer_grids(module: nn.Module, spec: BackboneSpec, paths: Sequence[str]) -> 
     >>> layer_grids(tiny.module, tiny.spec, ["stem", "layer4"])
     [Grid(stride=2.0, offset=0.0), Grid(stride=16.0, offset=0.0)]
     """
-    kept = _known.setdefault(module, {})
-    key = tuple(paths)
-    if key not in kept:
-        kept[key] = _measured(module, spec, key)
-    return kept[key]
+    linear = linearised(module)
+    columns = torch.arange(_STRIP[1], dtype=torch.float32).expand(3, *_STRIP)
+    images = torch.stack([torch.ones(3, *_STRIP), columns])
+    return [_grid_of(maps.mean((1, 2))) for maps in maps_of(linear, spec, paths, images)]
 
 
 def resample(
@@ -143,7 +148,7 @@ def weights_at(pixels: Tensor, grid: Grid, n_cells: int) -> Tensor:
     n_cells : int
         Number of cells.
     """
-    places = ((pixels - grid.offset) / grid.stride).clamp(0, n_cells - 1)
+    places = _in_cells(pixels, grid, n_cells)
     cells = torch.arange(n_cells, dtype=torch.float64)
     return (1 - (places[:, None] - cells).abs()).clamp(min=0).float()
 
@@ -152,6 +157,11 @@ def weights_at(pixels: Tensor, grid: Grid, n_cells: int) -> Tensor:
 def interpolation(n_cells: int, grid: Grid, to: Grid, n_wanted: int, scale: float = 1) -> Tensor:
     """Compute weights (n_wanted, n_cells) by which cells of one grid become those of another."""
     return weights_at(_pixels(to, n_wanted, scale), grid, n_cells)
+
+
+def _in_cells(pixels: Tensor, grid: Grid, n_cells: int) -> Tensor:
+    """Turn places in pixels into places in cells; what is beyond the last cell is at it."""
+    return ((pixels - grid.offset) / grid.stride).clamp(0, n_cells - 1)
 
 
 def _pixels(to: Grid, n_wanted: int, scale: float) -> Tensor:
@@ -166,7 +176,7 @@ def _places(
     n_cells: int, grid: Grid, to: Grid, n_wanted: int, scale: float
 ) -> tuple[Tensor, Tensor]:
     """Find the cell before each place, and the share that the next one has in it."""
-    places = ((_pixels(to, n_wanted, scale) - grid.offset) / grid.stride).clamp(0, n_cells - 1)
+    places = _in_cells(_pixels(to, n_wanted, scale), grid, n_cells)
     lower = places.floor().long().clamp(max=max(0, n_cells - 2))
     return lower, places - lower
 
@@ -181,18 +191,18 @@ def _mixed(
     return torch.lerp(maps.index_select(axis, lower), maps.index_select(axis, upper), share)
 
 
-def _measured(module: nn.Module, spec: BackboneSpec, paths: tuple[str, ...]) -> list[Grid]:
-    linear = linearised(module)
-    columns = torch.arange(_STRIP[1], dtype=torch.float32).expand(3, *_STRIP)
-    images = torch.stack([torch.ones(3, *_STRIP), columns])
+def maps_of(
+    module: nn.Module, spec: BackboneSpec, paths: Sequence[str], images: Tensor
+) -> list[Tensor]:
+    """Send images (batch, 3, height, width) through a network, and keep the maps of some layers."""
     found: dict[str, Tensor] = {}
     taps = {
         path: (lambda output, path=path: found.__setitem__(path, as_map(output, spec).clone()))
         for path in paths
     }
     with torch.no_grad():
-        run_tapped(linear, images, taps)
-    return [_grid_of(found[path].mean((1, 2))) for path in paths]
+        run_tapped(module, images, taps)
+    return [found[path] for path in paths]
 
 
 def _grid_of(rows: Tensor) -> Grid:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-import weakref
 from typing import TYPE_CHECKING
 
 import torch
 
-from sktransfer.features.states import as_map
-from sktransfer.features.taps import run_tapped
-from sktransfer.segmentation.grids import Grid, layer_grids, linearised
+from sktransfer.segmentation.grids import Grid, layer_grids, linearised, maps_of
+from sktransfer.segmentation.measured import measured_once
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,14 +21,10 @@ __all__ = ["layer_reach"]
 
 _HEIGHT = 64  # of the strips that are sent through
 _WIDTHS = (1024, 4096)  # of strips, the wider one where cells see further
-_EQUAL = (
-    1e-4  # largest difference, as a part of the largest value, of maps of tiles and of the whole
-)
-_known: weakref.WeakKeyDictionary[nn.Module, dict[tuple[str, ...], int | None]] = (
-    weakref.WeakKeyDictionary()
-)
+_EQUAL = 1e-4  # largest difference of maps of tiles and of the whole, relative to the largest value
 
 
+@measured_once
 def layer_reach(module: nn.Module, spec: BackboneSpec, paths: Sequence[str]) -> int | None:
     """Measure how many pixels from its centre the cells of layers see, as a multiple of all strides.
 
@@ -59,21 +53,13 @@ def layer_reach(module: nn.Module, spec: BackboneSpec, paths: Sequence[str]) -> 
     >>> layer_reach(tiny.module, tiny.spec, ["layer4"])
     112
     """
-    kept = _known.setdefault(module, {})
-    key = tuple(paths)
-    if key not in kept:
-        kept[key] = _measured(module, spec, key)
-    return kept[key]
-
-
-def _measured(module: nn.Module, spec: BackboneSpec, paths: tuple[str, ...]) -> int | None:
     grids = layer_grids(module, spec, paths)
     step = math.lcm(*(round(grid.stride) for grid in grids))
     linear = linearised(module)
     for width in _WIDTHS:
         seen = [
             _farthest(maps, grid, width)
-            for maps, grid in zip(_maps(linear, spec, paths, _impulse(width)), grids, strict=True)
+            for maps, grid in zip(maps_of(linear, spec, paths, _impulse(width)), grids, strict=True)
         ]
         if None not in seen:
             reach = step * math.ceil(max(part for part in seen if part is not None) / step)
@@ -99,7 +85,7 @@ def _farthest(maps: Tensor, grid: Grid, width: int) -> float | None:
 def _moves_with_image(
     module: nn.Module,
     spec: BackboneSpec,
-    paths: tuple[str, ...],
+    paths: Sequence[str],
     grids: Sequence[Grid],
     reach: int,
     step: int,
@@ -110,8 +96,8 @@ def _moves_with_image(
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(1, 3, _HEIGHT, width, generator=generator)
     image = image + torch.linspace(-2, 2, width)  # so that its parts have other means
-    whole = _maps(module, spec, paths, image)
-    tile = _maps(module, spec, paths, image[..., start : start + 2 * reach + core])
+    whole = maps_of(module, spec, paths, image)
+    tile = maps_of(module, spec, paths, image[..., start : start + 2 * reach + core])
     for one, other, grid in zip(whole, tile, grids, strict=True):
         stride = round(grid.stride)
         first, n_cells = (start + reach) // stride, core // stride
@@ -122,16 +108,3 @@ def _moves_with_image(
         if not float((expected - given).abs().max()) <= _EQUAL * float(expected.abs().max()):
             return False
     return True
-
-
-def _maps(
-    module: nn.Module, spec: BackboneSpec, paths: tuple[str, ...], image: Tensor
-) -> list[Tensor]:
-    found: dict[str, Tensor] = {}
-    taps = {
-        path: (lambda output, path=path: found.__setitem__(path, as_map(output, spec).clone()))
-        for path in paths
-    }
-    with torch.no_grad():
-        run_tapped(module, image, taps)
-    return [found[path] for path in paths]

@@ -9,7 +9,6 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
-    check_consistent_length,
     check_is_fitted,
     column_or_1d,
     validate_data,
@@ -18,6 +17,7 @@ from sklearn.utils.validation import (
 from sktransfer.inner_classifier import InnerClassifier, inner_has
 from sktransfer.labels import (
     as_label_array,
+    check_lengths,
     is_unlabeled,
     labelled_rows,
     refuse_missing_labels,
@@ -130,7 +130,7 @@ class PartlyLabelled(
         """
         labels, labelled = labelled_rows(y, self.unlabeled)
         predicted = self.predict(X)
-        check_consistent_length(predicted, labels, sample_weight)
+        check_lengths(X=predicted, y=labels, sample_weight=sample_weight)
         weights = None if sample_weight is None else np.asarray(sample_weight)[labelled]
         return float(np.average(predicted[labelled] == labels[labelled], weights=weights))
 

@@ -10,51 +10,75 @@ from PIL import Image
 
 from sktransfer.exceptions import ExportError
 from sktransfer.export.extras import imported
+from sktransfer.export.matrix_resize import LARGEST, matrix_resize
 
 if TYPE_CHECKING:
     import onnx
 
     from sktransfer.preprocessing import Preprocessing
 
-__all__ = ["SEEN", "normalisation", "pixel_graph", "resampled"]
+__all__ = ["SEEN", "normalisation", "order_of_sides", "pixel_graph", "resampled"]
 
 SEEN = "pixels/seen"
 """Name in a whole graph of what the network sees, in grey levels."""
 
 _MODES = {"bilinear": "linear", "bicubic": "cubic"}
 
-# Antialiased, on uint8 and with these attributes, ONNX Runtime's Resize rounds as Pillow does. The
-# sizes and the corner of the crop are those of `Preprocessing`; Round goes to even, as Python's does.
+# The sizes and the corner of the crop are those of `Preprocessing`; Round goes to even, as Python's
+# does. Branches name no tensor of the graph but those that the condition is made of, for skl2onnx
+# sorts nodes without looking into them.
 _GRAPH = """
 <ir_version: 10, opset_import: ["": {opset}]>
 pixels (uint8[n, height, width, 3] images) => (float[n, 3, {crop}, {crop}] normalised)
 <
   int64[2] crop = {{{crop}, {crop}}}, int64[2] resize = {{{resize}, {resize}}},
-    float two = {{2}}, int64[2] axes = {{1, 2}},
-  float[3] scale = {{{scale}}}, float[3] shift = {{{shift}}}
+  int64 largest = {{{largest}}},
+  float[3, 1, 1] scale = {{{scale}}}, float[3, 1, 1] shift = {{{shift}}}
 >
 {{
   size = Shape<start = 1, end = 3>(images)
   equal = Equal(size, crop)
   flags = Cast<to = 7>(equal)
-  flag = ReduceMin(flags)
+  flag = ReduceMin<keepdims = 0>(flags)
   fits = Cast<to = 9>(flag)
   {resized}
   target = Where(fits, crop, resized)
-  {resampled}
-  beyond = Sub(target, crop)
-  distance = Cast<to = 1>(beyond)
-  middle = Div(distance, two)
-  rounded = Round(middle)
-  start = Cast<to = 7>(rounded)
-  end = Add(start, crop)
-  seen = Slice(resampled, start, end, axes)
-  levels = Cast<to = 1>(seen)
+  n_pixels = ReduceProd<keepdims = 0>(size)
+  is_large = Greater(n_pixels, largest)
+  has_size = Equal(size, target)
+  size_flags = Cast<to = 7>(has_size)
+  size_flag = ReduceMin<keepdims = 0>(size_flags)
+  keeps_size = Cast<to = 9>(size_flag)
+  {order}
+  excluded = Or(is_large, keeps_size)
+  by_operator = Or(excluded, height_first)
+  seen = If(by_operator) <
+    then_branch = operator () => (uint8[batch, {crop}, {crop}, 3] cut) {{
+      {start}
+      {resampled}
+      two_axes = Constant<value_ints = [1, 2]>()
+      end = Add(start, kept)
+      cut = Slice(resampled, start, end, two_axes)
+    }},
+    else_branch = matrices () => (uint8[batch, {crop}, {crop}, 3] multiplied) {{
+      {start}
+      {multiplied}
+    }}
+  >
+  channels_first = Transpose<perm = [0, 3, 1, 2]>(seen)
+  levels = Cast<to = 1>(channels_first)
   scaled = Mul(levels, scale)
-  shifted = Add(scaled, shift)
-  normalised = Transpose<perm = [0, 3, 1, 2]>(shifted)
+  normalised = Add(scaled, shift)
 }}
 """
+
+_START = """kept = Constant<value_ints = [{crop}, {crop}]>()
+      halves = Constant<value = float {{2}}>()
+      beyond = Sub(target, kept)
+      distance = Cast<to = 1>(beyond)
+      middle = Div(distance, halves)
+      rounded = Round(middle)
+      start = Cast<to = 7>(rounded)"""
 
 _SHORTER = """shorter = ReduceMin(size)
   product = Mul(size, resize)
@@ -62,6 +86,7 @@ _SHORTER = """shorter = ReduceMin(size)
 
 _SQUASHED = "resized = Identity(resize)"
 
+# Antialiased, on uint8 and with these attributes, ONNX Runtime's Resize rounds as Pillow does.
 _RESIZE = """{output} = Resize<
     mode = "{mode}", antialias = 1, exclude_outside = 1, cubic_coeff_a = -0.5, axes = [1, 2],
     coordinate_transformation_mode = "half_pixel"
@@ -70,15 +95,18 @@ _RESIZE = """{output} = Resize<
 # Both resize the width first and round; Pillow 13 takes the height first where it shrinks by more
 # than twice as many pixels as the width. What is already as high, or as wide, passes unchanged.
 _HEIGHT_FIRST = """excess = Sub(size, {kept})
-  weights = Constant<value_ints = [1, -2]>()
-  nothing = Constant<value_int = 0>()
-  weighted = Mul(excess, weights)
+  once_and_twice = Constant<value_ints = [1, -2]>()
+  height_at = Constant<value_int = 0>()
+  weighted = Mul(excess, once_and_twice)
   lead = ReduceSum<keepdims = 0>(weighted)
-  leads = Greater(lead, nothing)
-  excess_of_height = Gather(excess, nothing)
-  shrinks = Greater(excess_of_height, nothing)
-  height_first = And(leads, shrinks)
-  is_height = Constant<value = bool[2] {{1, 0}}>()
+  leads = Greater(lead, height_at)
+  excess_of_height = Gather(excess, height_at)
+  shrinks = Greater(excess_of_height, height_at)
+  height_first = And(leads, shrinks)"""
+
+_WIDTH_FIRST = "height_first = Constant<value = bool {0}>()"
+
+_LOWERED = """is_height = Constant<value = bool[2] {1, 0}>()
   lower = Where(is_height, target, size)
   between = Where(height_first, lower, size)
   """
@@ -110,7 +138,13 @@ def pixel_graph(preprocessing: Preprocessing, opset: int) -> onnx.ModelProto:
             opset=opset,
             crop=preprocessing.crop,
             resize=preprocessing.resize,
-            resampled=resampled(preprocessing.interpolation, "crop"),
+            largest=LARGEST,
+            order=order_of_sides("crop"),
+            start=_START.format(crop=preprocessing.crop),
+            resampled=resampled(preprocessing.interpolation),
+            multiplied=matrix_resize(
+                _mode_of(preprocessing.interpolation), preprocessing.crop, "multiplied"
+            ),
             resized=_SHORTER if preprocessing.fit == "shorter" else _SQUASHED,
             **normalisation(preprocessing),
         )
@@ -127,32 +161,47 @@ def normalisation(preprocessing: Preprocessing) -> dict[str, str]:
     }
 
 
-def resampled(interpolation: str, kept: str = "target") -> str:
+def order_of_sides(kept: str) -> str:
+    """Write the nodes from "size" to "height_first": which side is resized first.
+
+    Parameters
+    ----------
+    kept : str
+        Name of the size that is left after a crop.
+    """
+    return _HEIGHT_FIRST.format(kept=kept) if _takes_the_height_first() else _WIDTH_FIRST
+
+
+def resampled(interpolation: str) -> str:
     """Write the nodes from "images" of "size" to "resampled" of size "target", as Pillow resizes.
+
+    They take "height_first" too.
 
     Parameters
     ----------
     interpolation : str
         Pillow's filter.
-    kept : str, default="target"
-        Name of the size that is left after a crop.
 
     Raises
     ------
     ExportError
         If the interpolation has no counterpart.
     """
+    mode = _mode_of(interpolation)
+    if not _takes_the_height_first():
+        return _RESIZE.format(mode=mode, images="images", output="resampled", size="target")
+    lower = _RESIZE.format(mode=mode, images="images", output="lowered", size="between")
+    whole = _RESIZE.format(mode=mode, images="lowered", output="resampled", size="target")
+    return f"{_LOWERED}{lower}\n  {whole}"
+
+
+def _mode_of(interpolation: str) -> str:
     if interpolation not in _MODES:
         raise ExportError(
             f"images are resized by {interpolation!r}, which ONNX has no operator for. "
             f"Only {' and '.join(map(repr, _MODES))} can be exported: take other weights."
         )
-    mode = _MODES[interpolation]
-    if not _takes_the_height_first():
-        return _RESIZE.format(mode=mode, images="images", output="resampled", size="target")
-    lower = _RESIZE.format(mode=mode, images="images", output="lowered", size="between")
-    whole = _RESIZE.format(mode=mode, images="lowered", output="resampled", size="target")
-    return f"{_HEIGHT_FIRST.format(kept=kept)}{lower}\n  {whole}"
+    return _MODES[interpolation]
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sktransfer.export.extras import imported
-from sktransfer.export.pixel_graph import normalisation, resampled
+from sktransfer.export.pixel_graph import normalisation, order_of_sides, resampled
 from sktransfer.segmentation.whole_images import SMALLEST, fixed_size
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ pixels (uint8[n, height, width, 3] images) => (
   int64[2] smallest = {{{smallest}, {smallest}}}, int64 zero = {{0}}, int64 one = {{1}},
   int64[4] unpadded = {{0, 0, 0, 0}}, int64[1] no_channels = {{0}},
   double half = {{0.5}},
-  float[3] scale = {{{scale}}}, float[3] shift = {{{shift}}}
+  float[3, 1, 1] scale = {{{scale}}}, float[3, 1, 1] shift = {{{shift}}}
 >
 {{
   size = Shape<start = 1, end = 3>(images)
@@ -38,10 +38,10 @@ pixels (uint8[n, height, width, 3] images) => (
   missing = Max(lacking, zero)
   pads = Concat<axis = 0>(unpadded, no_channels, missing, no_channels)
   bordered = Pad<mode = "edge">(seen, pads)
-  levels = Cast<to = 1>(bordered)
+  channels_first = Transpose<perm = [0, 3, 1, 2]>(bordered)
+  levels = Cast<to = 1>(channels_first)
   scaled = Mul(levels, scale)
-  shifted = Add(scaled, shift)
-  normalised = Transpose<perm = [0, 3, 1, 2]>(shifted)
+  normalised = Add(scaled, shift)
   exact_target = Cast<to = 11>(target)
   factors = Div(exact_target, exact_size)
   {rows}
@@ -52,6 +52,9 @@ pixels (uint8[n, height, width, 3] images) => (
 _AS_IT_IS = "target = Identity(size)"
 
 _UNCHANGED = "resampled = Identity(images)"
+
+_RESIZED = """{order}
+  {resampled}"""
 
 _FIXED = "target = Constant<value_ints = [{height}, {width}]>()"
 
@@ -100,12 +103,13 @@ def whole_image_graph(
         target = _FIXED.format(height=fixed[0], width=fixed[1])
     else:
         target = _AS_IT_IS if side is None else _SHORTER.format(side=side)
+    resize = _RESIZED.format(order=order_of_sides("target"), resampled=resampled("bilinear"))
     model: onnx.ModelProto = parser.parse_model(
         _GRAPH.format(
             opset=opset,
             smallest=SMALLEST,
             target=target,
-            resampled=_UNCHANGED if side is None else resampled("bilinear"),
+            resampled=_UNCHANGED if side is None else resize,
             rows=_PLACES.format(name="rows", axis="zero"),
             columns=_PLACES.format(name="columns", axis="one"),
             **normalisation(preprocessing),

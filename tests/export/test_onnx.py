@@ -54,9 +54,13 @@ def exported(classifier, tmp_path_factory):
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-@pytest.mark.parametrize("fit", ["shorter", "squash"])
-def test_images_of_any_size_are_resized_and_cropped_as_here(interpolation, fit):
-    preprocessing = Preprocessing(56, 64, **IMAGENET, interpolation=interpolation, fit=fit)
+@pytest.mark.parametrize(("fit", "crop"), [("shorter", 56), ("squash", 53)])
+@pytest.mark.parametrize("largest", [0, 2**21], ids=["by the operator", "by matrices"])
+def test_images_of_any_size_are_resized_and_cropped_as_here(
+    interpolation, fit, crop, largest, monkeypatch
+):
+    monkeypatch.setattr(module_of_pixels, "LARGEST", largest)
+    preprocessing = Preprocessing(crop, 64, **IMAGENET, interpolation=interpolation, fit=fit)
     session = session_of(pixel_graph(preprocessing, 18))
     scale = 255 * np.array(IMAGENET["std"])
     differences = []

@@ -13,7 +13,7 @@ from sklearn.exceptions import FitFailedWarning
 from sklearn.model_selection import ParameterGrid
 
 from sktransfer.comparison.fit import Fit, Study, fit_and_score
-from sktransfer.comparison.racing import can_reach, fold_blocks
+from sktransfer.comparison.racing import can_be_chosen, can_reach, fold_blocks
 from sktransfer.comparison.resuming import key_of
 
 if TYPE_CHECKING:
@@ -133,20 +133,26 @@ def _survivors(
     leader: NDArray[np.float64] | None,
     study: Study,
 ) -> list[int]:
-    """Leave out the settings that cannot reach the best one on the folds that are done."""
+    """Leave out the settings that will not be chosen, and all if none can reach the best candidate."""
     means = scores[alive].mean(axis=1)
-    best = None if np.isnan(means).all() else scores[alive[int(np.nanargmax(means))]]
+    own = None if np.isnan(means).all() else scores[alive[int(np.nanargmax(means))]]
+    best = own
     if leader is not None:
         leading = leader[: scores.shape[1]]
-        best = leading if best is None or leading.mean() >= best.mean() else best
+        best = leading if own is None or leading.mean() >= own.mean() else own
     if best is None:
         return alive
     n_train, n_test = study.mean_sizes
+    n_left, n_rivals = len(study.folds) - scores.shape[1], max(1, len(alive) - 1)
     of_images = study.scoring == "accuracy"
     return [
         number
         for number in alive
         if can_reach(scores[number], best, n_train=n_train, n_test=n_test, of_images=of_images)
+        and (
+            own is None
+            or can_be_chosen(scores[number], own, n_left=n_left, n_rivals=n_rivals, n_test=n_test)
+        )
     ]
 
 

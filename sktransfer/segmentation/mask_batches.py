@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision import tv_tensors
 
 from sktransfer.randomness import seeded_everywhere
 from sktransfer.segmentation.grids import Grid, interpolation
@@ -194,6 +193,8 @@ class UsersAugmentation:
         generator: torch.Generator,
     ) -> tuple[Tensor, Tensor]:
         """Map images and masks of one size to a batch of both."""
+        from torchvision import tv_tensors  # takes a second to import, and few need it
+
         seed = int(torch.randint(2**31 - 1, (1,), generator=generator))
         with seeded_everywhere(seed):
             pairs = [

@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sktransfer import FineTuneClassifier, compare_strategies
 from sktransfer.comparison.budget import Budget
-from sktransfer.comparison.racing import can_reach
+from sktransfer.comparison.racing import can_be_chosen, can_reach
 from sktransfer.comparison.span import fit_in_span
 from sktransfer.comparison.workers import Workers, limited_threads
 from sktransfer.exceptions import ComparisonInterrupted
@@ -77,6 +77,31 @@ def test_few_folds_that_agree_by_chance_stop_nothing():
     assert not can_reach(np.array([0.4]), np.array([0.9]), n_train=80, n_test=20, of_images=True)
     assert can_reach(best[:2] - 0.4, best[:2], n_train=80, n_test=20)
     assert not can_reach(best[:2] - 0.4, best[:2], n_train=80, n_test=20, of_images=True)
+
+
+def test_a_setting_whose_mean_will_not_be_the_highest_stops_in_few_wrong_cases():
+    rng, n_folds, n_done = np.random.default_rng(0), 5, 3
+    kept = {"n_left": n_folds - n_done, "n_rivals": 1, "n_test": 1000}
+    stopped = wrong = 0
+    for _ in range(2000):
+        one, other = rng.normal((0.7, 0.75), 0.1, (n_folds, 2)).T
+        best, rival = (one, other) if one[:n_done].mean() > other[:n_done].mean() else (other, one)
+        if not can_be_chosen(rival[:n_done], best[:n_done], **kept):
+            stopped += 1
+            wrong += rival.mean() > best.mean()
+    assert stopped > 500
+    assert wrong / 2000 < 0.1
+    leads = np.array([0.05, 0.0, 0.03])
+    assert not can_be_chosen(0.75 - leads, np.full(3, 0.75), n_left=2, n_rivals=1, n_test=60)
+    assert can_be_chosen(0.75 - leads, np.full(3, 0.75), n_left=2, n_rivals=8, n_test=60)
+    assert can_be_chosen(np.full(2, 0.1), np.full(2, 0.9), n_left=1, n_rivals=1, n_test=60)
+
+
+def test_the_second_rate_of_a_slow_training_stops_when_the_first_will_be_chosen():
+    grid = {"share": [1.0, 0.9]}
+    found = compare(n_jobs=1, tuned=(Noisy(), grid))
+    assert found.fits_.query("candidate == 'tuned'").groupby("setting").size().tolist() == [5, 3]
+    assert found.results_.loc[0, "best_params"] == {"share": 1.0}
 
 
 def test_what_the_time_does_not_allow_has_a_row_that_says_so():

@@ -14,7 +14,7 @@ from sklearn.model_selection import ParameterGrid
 
 from sktransfer.comparison.fit import Fit, Study, fit_and_score
 from sktransfer.comparison.racing import can_be_chosen, can_reach, fold_blocks
-from sktransfer.comparison.resuming import key_of
+from sktransfer.comparison.resuming import identity_of_result, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,11 +40,13 @@ def keys_of_fits(candidate: Candidate, study: Study) -> list[str]:
     """
     if study.journal is None:
         return [""] * len(ParameterGrid(candidate.param_grid)) * len(study.folds)
-    return [
-        key_of(images=study.key, train=train, test=test, candidate=estimator, scoring=study.scoring)
-        for _, estimator in _settings(candidate)
+    same = {"images": study.key, "scoring": identity_of_result(study.scoring)}
+    folds = [
+        {"train": identity_of_result(train), "test": identity_of_result(test)}
         for train, test in study.folds
     ]
+    settings = [identity_of_result(estimator) for _, estimator in _settings(candidate)]
+    return [key_of(candidate=setting, **fold, **same) for setting in settings for fold in folds]
 
 
 class GridFits(NamedTuple):
@@ -114,7 +116,7 @@ def fit_grid(
             for number in alive
             for fold in block
         ]
-        for fit in workers.run(tasks):
+        for fit in workers.run(tasks, n_later=len(alive) * (n_folds - block.stop)):
             if fit is not None:
                 done.append(fit)
                 scores[fit.setting, fit.fold] = fit.score

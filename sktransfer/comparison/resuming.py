@@ -135,7 +135,7 @@ def identity_of_result(value: object) -> Identity:
     value : object
         Estimators count by their class and parameters, but for those that say how something is
         computed, not what; files of weights by their content; names of networks by what they stand for;
-        and all else as in :func:`~sktransfer.identity.identity_of`.
+        and all else as in :func:`~sktransfer.identity.identity_of`. An identity is returned as it is.
 
     Examples
     --------
@@ -144,7 +144,7 @@ def identity_of_result(value: object) -> Identity:
     >>> one == same, one == other
     (True, False)
     """
-    return identity_of(value, replace=_without_how)
+    return value if isinstance(value, Identity) else identity_of(value, replace=_without_how)
 
 
 def key_of(**parts: object) -> str:

@@ -85,13 +85,20 @@ class Workers:
         """Start processes now if so many seconds of work are to come."""
         self._started = self._started or (self.n_processes > 1 and seconds > _WORTH_S)
 
-    def run(self, tasks: Sequence[Callable[[], _Result]]) -> Iterator[_Result]:
-        """Do all tasks, and yield their results in order, each as early as possible."""
+    def run(self, tasks: Sequence[Callable[[], _Result]], n_later: int = 0) -> Iterator[_Result]:
+        """Do all tasks, and yield their results in order, each as early as possible.
+
+        Parameters
+        ----------
+        tasks : sequence of callable
+        n_later : int, default=0
+            Number of tasks of their kind that will come after them, and make processes worth their start.
+        """
         waiting = deque(tasks)
         while waiting and not self._chosen and not self._started:
             start = time.perf_counter()
             yield waiting.popleft()()
-            self.expect(len(waiting) * (time.perf_counter() - start))
+            self.expect((len(waiting) + n_later) * (time.perf_counter() - start))
         if waiting:
             n_jobs = self._n_jobs if self._chosen else self.n_processes
             early = getattr(get_active_backend()[0], "supports_return_generator", False)

@@ -150,6 +150,11 @@ def test_threads_are_as_before_after_each_fit(digits):
     assert torch.get_num_threads() == before
 
 
+def slowly(seconds, function):
+    time.sleep(seconds)
+    return function()
+
+
 def test_work_goes_on_in_processes_once_it_pays_and_its_order_stays():
     workers = Workers(None, 2, on_gpu=False)
     workers.n_processes, workers.n_threads = 2, 1
@@ -158,6 +163,9 @@ def test_work_goes_on_in_processes_once_it_pays_and_its_order_stays():
     assert os.getpid() not in set(workers.run([os.getpid, os.getpid]))
     waiting = Workers(None, 2, on_gpu=False)
     assert list(waiting.run([os.getpid, os.getpid])) == [os.getpid()] * 2, "too little to pay"
+    waiting.n_processes = 2
+    first, *others = waiting.run([partial(slowly, 0.01, os.getpid)] * 3, n_later=10_000)
+    assert first == os.getpid() not in others, "what comes later pays"
     alone = Workers(None, 2, on_gpu=True)
     assert (alone.n_processes, alone.n_threads) == (1, None)
     assert Workers(1, 2, on_gpu=False).n_processes == 1

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import pickle
 import tempfile
 import time
 from pathlib import Path
@@ -45,12 +46,16 @@ NETWORKS = (
     "squeezenet1_1", "regnet_y_400mf", "vit_b_16", "timm:vit_tiny_patch16_224", "timm:resnet26",
     "timm:mobilenetv3_small_100", "timm:efficientnet_lite0", "timm:convnext_atto",
 )  # fmt: skip
+FAMILIES = (
+    "resnet18", "mobilenet_v3_small", "efficientnet_b0", "densenet121", "vgg11", "squeezenet1_1",
+    "regnet_y_400mf", "timm:convnext_atto", "timm:vit_tiny_patch16_224",
+)  # fmt: skip
 POOLINGS = ("avg", "max", "avgmax", "gem", "flatten")
 HEADS = (
     LogisticRegression(max_iter=1000), LinearSVC(), SVC(), RandomForestClassifier(100, random_state=0),
     HistGradientBoostingClassifier(max_iter=30, random_state=0), Ridge(),
 )  # fmt: skip
-TABLES = ("pixels", "networks", "heads", "segmenters", "throughput")
+TABLES = ("pixels", "networks", "poolings", "heads", "segmenters", "throughput")
 DECODERS = ("fcn32s", "fcn16s", "fcn8s", "deconv", "fpn", "unet")
 PIXEL_HEADS = {
     "scaled logistic regression": None,
@@ -125,10 +130,14 @@ def network(name: str, pooling: str, layers: Any, folder: Path) -> dict[str, Any
     cosines = (
         (given * expected).sum(1) / np.linalg.norm(given, axis=1) / np.linalg.norm(expected, axis=1)
     )
-    state = features.backbone_.state_dict()
-    weights = sum(value.numel() * value.element_size() for value in state.values())
+    weights = bytes_of_weights(features)
     return {"network": name, "pooling": pooling, "layers": str(layers), "cosine": float(cosines.min()),
             "export s": seconds, "MB": report.bytes / 1e6, "weights MB": weights / 1e6}  # fmt: skip
+
+
+def bytes_of_weights(features: DeepFeatureTransformer) -> int:
+    state = features.backbone_.state_dict()
+    return sum(value.numel() * value.element_size() for value in state.values())
 
 
 def head(before: Any, after: Any, folder: Path) -> dict[str, Any]:
@@ -139,8 +148,10 @@ def head(before: Any, after: Any, folder: Path) -> dict[str, Any]:
         X[:300], y[:300]
     )
     report = export_onnx(model, folder / "model.onnx", check=X[300:800])
+    parts = bytes_of_weights(model[0]) + len(pickle.dumps(model[1:]))
     return {"before": type(before).__name__, "head": type(after).__name__, "output": report.outputs[-1],
-            "difference": report.max_difference, "labels equal %": 100 * report.agreement}  # fmt: skip
+            "difference": report.max_difference, "labels equal %": 100 * report.agreement,
+            "MB": report.bytes / 1e6, "weights and pickled head, MB": parts / 1e6}  # fmt: skip
 
 
 def segmenter(name: str, image_size: Any, folder: Path) -> dict[str, Any]:
@@ -193,9 +204,8 @@ def main() -> None:
     parser.add_argument("--photographs", type=Path, help="a folder of photographs")
     parser.add_argument("--images", type=int, default=200, help="number of photographs")
     parser.add_argument("--networks", nargs="+", default=NETWORKS)
-    parser.add_argument(
-        "--poolings", nargs="*", default=POOLINGS, choices=POOLINGS, help="of the first network"
-    )
+    parser.add_argument("--families", nargs="*", default=FAMILIES, help="networks of all poolings")
+    parser.add_argument("--poolings", nargs="*", default=POOLINGS, choices=POOLINGS)
     parser.add_argument("--heads", type=int, default=len(HEADS), help="number of heads")
     parser.add_argument(
         "--sides", type=int, nargs="*", default=[224, 256, 640], help="of images that are timed"
@@ -206,7 +216,6 @@ def main() -> None:
     )
     parser.add_argument("--tables", nargs="+", default=TABLES, choices=TABLES)
     options = parser.parse_args()
-    first, *_ = options.networks
     tables = []
 
     def table(name: str, rows: Iterable[dict[str, Any]]) -> None:
@@ -222,8 +231,9 @@ def main() -> None:
             table("pixels", (pixels(images, how) for how in ("bilinear", "bicubic")))
         wanted = [(n, "avg", -1) for n in options.networks]
         wanted += [(n, "avgmax", [-2, -1]) for n in options.networks]
-        wanted += [(first, pooling, -1) for pooling in options.poolings]
         table("networks", (network(*one, folder) for one in wanted))
+        pooled = itertools.product(options.families, options.poolings, (-1, [-2, -1]))
+        table("poolings", (network(*one, folder) for one in pooled))
         pairs = itertools.product((None, StandardScaler(), PCA(20)), HEADS[: options.heads])
         table("heads", (head(before, after, folder) for before, after in pairs))
         sizes = itertools.product(options.segmenters, (None, 40))

@@ -22,7 +22,7 @@ RUNS = {
     "domain_adaptation": "--only blobs --seeds 0 --methods DANN",
     "unsupervised_choice": "--only blobs --seeds 0 --methods source_accuracy --epochs 4",
     "adaptation_speed": "--rounds 1 --images 64 --batch-size 16",
-    "export": "--images 4 --networks tiny --poolings --heads 1 --sides --segmenters fcn32s",
+    "export": "--images 4 --networks tiny --families --heads 1 --sides --segmenters fcn32s",
     "transformers": "--only partial --networks timm:test_vit --images 6 --epochs 1 --rounds 1",
     "comparison": "--images 60 --cv 2 --max-epochs 1 --candidates frozen",
 }

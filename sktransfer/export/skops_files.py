@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sktransfer.backbones.presence import weights_are_here
 from sktransfer.exceptions import ExportError, WeightsNotFoundError
+from sktransfer.export.bombs import refuse_bombs
 from sktransfer.export.extras import imported
 from sktransfer.export.saved_objects import estimators_in
 from sktransfer.export.trusted_types import TRUSTED_TYPES
@@ -23,7 +22,6 @@ __all__ = ["load_model", "save_model"]
 
 _SUFFIX = ".skops"
 _RESET = {"cache": "memory", "device": "auto", "memory": None}  # what names places of a machine
-_MOST_BYTES = 2**26  # that a file may grow by when it is unpacked
 
 
 def save_model(model: Any, path: str | os.PathLike[str]) -> None:
@@ -132,7 +130,7 @@ def load_model(path: str | os.PathLike[str], *, download: bool = False) -> Any:
         )
     data = Path(path).read_bytes()
     try:
-        _refuse_bombs(path, data)
+        refuse_bombs(path, data)
         unknown = sorted(set(skops.get_untrusted_types(data=data)) - set(TRUSTED_TYPES))
         if unknown:
             raise ExportError(
@@ -174,17 +172,6 @@ def _refuse_objects(estimator: Any) -> None:
             f"{name} of the {type(estimator).__name__} is a {type(value).__name__}, and a file that "
             "executes nothing holds no network or function of yours. Pass a name or a weights file: "
             'backbone="resnet50", weights="mine.safetensors"; or a head by its name.'
-        )
-
-
-def _refuse_bombs(path: str | os.PathLike[str], data: bytes) -> None:
-    """Refuse a file that says of itself that it would fill the memory."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        unpacked = sum(entry.file_size for entry in archive.infolist())
-    if unpacked > len(data) + _MOST_BYTES:
-        raise ExportError(
-            f"{str(path)!r} has {len(data)} bytes and would take {unpacked} when it is unpacked. "
-            "save_model writes files without compression: this one is none of them."
         )
 
 

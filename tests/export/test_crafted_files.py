@@ -12,6 +12,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from sktransfer import DeepFeatureTransformer, load_model, save_model
 from sktransfer.exceptions import ExportError, SkTransferError, WeightsNotFoundError
@@ -74,6 +75,27 @@ NODES = {
     ),
     "unknown kind": node("NoSuchNode"),
     "array with a pickle": node("NdArrayNode", "numpy", "ndarray", type="numpy", file="pickle.npy"),
+    "eval": node("FunctionNode", "builtins", "eval", content=text("open('written', 'w')")),
+    "type eval": node("TypeNode", "builtins", "eval"),
+    "object of eval": node("ObjectNode", "builtins", "eval", content=EVERYTHING),
+    "array of another class": node(
+        "NdArrayNode", "subprocess", "Popen", type="numpy", file="letters.npy"
+    ),
+    "array of objects": node(
+        "NdArrayNode",
+        "numpy",
+        "ndarray",
+        type="json",
+        content=[node("FunctionNode", "os", "system", content=text(""))],
+        shape=text([1]),
+    ),
+    "array that no memory holds": node(
+        "NdArrayNode", "numpy", "ndarray", type="numpy", file="endless.npy"
+    ),
+    "array that is not in the file": node(
+        "NdArrayNode", "numpy", "ndarray", type="numpy", file="/etc/hostname"
+    ),
+    "a link": node("NdArrayNode", "numpy", "ndarray", type="numpy", file="link.npy"),
     "path outside": node("NdArrayNode", "numpy", "ndarray", type="numpy", file="../../outside.npy"),
 }
 
@@ -107,6 +129,12 @@ def written(tmp_path, monkeypatch):
     assert "crafted_module" not in sys.modules
 
 
+def npy(array):
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=True)
+    return file.getvalue()
+
+
 class Bomb:
     def __reduce__(self):
         return os.system, ("touch written",)
@@ -118,12 +146,13 @@ def parameters(schema):
 
 @pytest.mark.parametrize("kind", NODES)
 def test_a_crafted_node_is_refused(kind, written):
-    file = io.BytesIO()
-    np.save(file, np.array([Bomb()], dtype=object), allow_pickle=True)
-    path = written(
-        lambda schema: parameters(schema).update(backbone=NODES[kind]),
-        more={"pickle.npy": file.getvalue(), "../outside.npy": b""},
-    )
+    arrays = {
+        "pickle.npy": npy(np.array([Bomb()], dtype=object)),
+        "letters.npy": npy(np.array(["touch written"])),
+        "endless.npy": npy(np.zeros(10**6, "u1")[:0]).replace(b"(0,)", b"(9" + b"0" * 13 + b",)"),
+        "../outside.npy": b"",
+    }
+    path = written(lambda schema: parameters(schema).update(backbone=NODES[kind]), more=arrays)
     with pytest.raises(ExportError, match=r"not among TRUSTED_TYPES|cannot be loaded"):
         load_model(path)
 
@@ -170,6 +199,28 @@ def test_a_path_of_weights_is_read_without_running_it(written, tmp_path):
         load_model(path).transform(IMAGES)
 
 
+@pytest.mark.parametrize("weights", ["/root/mine.pth", "../mine.pth", "https://crafted.org/w.pth"])
+def test_weights_elsewhere_are_looked_for_among_files_alone(weights, written):
+    path = written(lambda schema: parameters(schema).update(weights=text(weights)))
+    with pytest.raises(SkTransferError, match=r"mine\.pth|w\.pth"):
+        load_model(path).transform(IMAGES)
+
+
+def test_a_file_does_not_choose_the_device(written):
+    path = written(lambda schema: parameters(schema).update(device=text("cuda:7")))
+    assert load_model(path).device == "auto"
+
+
+def test_a_function_of_another_step_is_refused(written):
+    model = make_pipeline(FunctionTransformer(np.abs), DeepFeatureTransformer("tiny"))
+
+    def change(schema):
+        schema.update(json.loads(json.dumps(schema).replace('"absolute"', '"load"')))
+
+    with pytest.raises(ExportError, match=r"holds numpy\.load"):
+        load_model(written(change, model))
+
+
 @pytest.mark.parametrize("backbone", ["resnet50", "timm:resnet18", "timm:hf_hub:somebody/network"])
 def test_weights_that_are_not_here_are_not_fetched(backbone, written, tmp_path, monkeypatch):
     pytest.importorskip("timm", reason="the extra timm is not installed")
@@ -188,6 +239,22 @@ def test_a_file_that_would_fill_the_memory_is_refused(written):
         load_model(path)
 
 
+@pytest.mark.parametrize("loader", ["ListNode", "CachedNode"])
+def test_parts_that_double_each_other_at_every_level_are_refused(loader, written):
+    def change(schema):
+        inner = {**node("ListNode", "builtins", "list", content=[]), "__id__": 1000}
+        for level in range(1001, 1060):
+            again = {**node(loader, "builtins", "list", content=[]), "__id__": level - 1}
+            inner = {
+                **node("ListNode", "builtins", "list", content=[inner, again]),
+                "__id__": level,
+            }
+        parameters(schema).update(layers=inner)
+
+    with pytest.raises(ExportError, match="refer to each other so often"):
+        load_model(written(change))
+
+
 def test_a_file_nested_without_end_is_refused(written):
     def change(schema):
         inner = text("tiny")
@@ -199,7 +266,33 @@ def test_a_file_nested_without_end_is_refused(written):
         load_model(written(change)).transform(IMAGES)
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"not an archive"])
+def test_of_two_schemas_that_one_is_checked_which_is_loaded(written):
+    path = written(lambda schema: parameters(schema).update(backbone=text("tiny")))
+    bad = written(lambda schema: parameters(schema).update(backbone=NODES["foreign type"]))
+    with zipfile.ZipFile(bad) as archive:
+        schema = archive.read("schema.json")
+    written(lambda _: None)
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr("schema.json", schema)
+    with pytest.raises(ExportError, match=r"holds subprocess\.Popen"):
+        load_model(path)
+
+
+def test_a_link_in_the_archive_is_not_followed(written):
+    path = written(lambda schema: parameters(schema).update(backbone=NODES["a link"]))
+    link = zipfile.ZipInfo("link.npy")
+    link.create_system, link.external_attr = 3, 0o120777 << 16
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(link, "/etc/hostname")
+    with pytest.raises(ExportError, match="cannot be loaded"):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"PK\x03\x04", b"not an archive", pickle.dumps("a model")],
+    ids=["empty", "beginning", "text", "pickle"],
+)
 def test_what_is_no_file_of_skops_is_refused(content, tmp_path):
     (tmp_path / "model.skops").write_bytes(content)
     with pytest.raises(ExportError, match="It must be a file that save_model wrote"):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sktransfer.backbones.presence import weights_are_here
 from sktransfer.exceptions import ExportError, WeightsNotFoundError
 from sktransfer.export.bombs import refuse_bombs
+from sktransfer.export.damaged_trees import refuse_damaged_trees
 from sktransfer.export.extras import imported
 from sktransfer.export.saved_objects import estimators_in
 from sktransfer.export.trusted_types import TRUSTED_TYPES
@@ -138,6 +139,8 @@ def load_model(path: str | os.PathLike[str], *, download: bool = False) -> Any:
                 "use the file unless you know who wrote it; nothing of it was run."
             )
         model = skops.loads(data, trusted=list(TRUSTED_TYPES))
+        for estimator in estimators_in(model):
+            refuse_damaged_trees(path, estimator)
     except ExportError:
         raise
     except Exception as exc:  # a crafted file can make anything fail

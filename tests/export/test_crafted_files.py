@@ -10,6 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -219,6 +220,27 @@ def test_a_function_of_another_step_is_refused(written):
 
     with pytest.raises(ExportError, match=r"holds numpy\.load"):
         load_model(written(change, model))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("left", 10**6), ("right", 0), ("feature_idx", 10**6), ("feature_idx", -1)]
+)
+def test_a_tree_whose_nodes_lead_out_of_it_is_refused(field, value, tmp_path):
+    # scikit-learn follows the numbers unchecked: beyond the array, or without end.
+    path = tmp_path / "model.skops"
+    model = HistGradientBoostingClassifier(max_iter=1, min_samples_leaf=2)
+    save_model(model.fit(np.arange(40.0).reshape(20, 2), np.arange(20) % 2), path)
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            array = np.load(io.BytesIO(content)) if name.endswith(".npy") else np.zeros(1)
+            if array.dtype.names:
+                array[field][0] = value
+                content = npy(array)
+            archive.writestr(name, content)
+    with pytest.raises(ExportError, match="whose nodes lead out of it"):
+        load_model(path)
 
 
 @pytest.mark.parametrize("backbone", ["resnet50", "timm:resnet18", "timm:hf_hub:somebody/network"])

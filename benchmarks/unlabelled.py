@@ -25,6 +25,7 @@ from sklearn.preprocessing import StandardScaler
 from sktransfer import DeepFeatureTransformer, DistilledFeatureTransformer, FineTuneClassifier
 from sktransfer.comparison.peak_memory import peak_memory
 from sktransfer.exceptions import TeacherWarning
+from sktransfer.unlabelled.passes import n_passes
 
 DRAWS = {10: 5, 100: 3}
 
@@ -92,7 +93,7 @@ def peak_of(what, options):
     if what == "distilled":
         model, y = student(options, 0), None
     else:
-        passes = 15 if options.images <= 4000 else 12
+        passes = n_passes(options.images)
         model = FineTuneClassifier("tiny", strategy="partial", max_epochs=passes, random_state=0)
     with warnings.catch_warnings(), peak_memory() as peak:
         warnings.simplefilter("ignore", TeacherWarning)

@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--stages", type=at_least(1), default=1, metavar="N",
         help="last stages of the network that learn (default: %(default)s)")  # fmt: skip
     add("--max-epochs", type=at_least(1), metavar="N",
-        help="passes over the images (default: 15 over up to 4,000, 10 over 6,000 and more)")  # fmt: skip
+        help="passes over the images (default: 60 over up to 400, fewer over more, 12 from 2,000 on)")  # fmt: skip
     add("--seed", type=int, default=0, metavar="N",
         help="of everything random (default: %(default)s)")  # fmt: skip
     add_network(parser, chosen=False)

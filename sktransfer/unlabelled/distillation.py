@@ -68,7 +68,7 @@ class DistilledFeatureTransformer(TunedFeatures):
         Weight of what was learned, from 0 to 1; the student's first weights have the rest.
         Statistics of BatchNorm are taken anew. Gain and harm shrink alike.
     max_epochs : int or "auto", default="auto"
-        Passes over the images; "auto" is 15 over up to 4,000 images, and 10 over 6,000 and more.
+        Passes over the images; "auto" is 60 over up to 400 images, fewer over more, and 12 over 2,000 and more.
     lr : float, default=0.001
         Learning rate of the head.
     backbone_lr : float or None, default=0.001

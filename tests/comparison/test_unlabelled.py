@@ -91,9 +91,10 @@ def test_the_report_says_it_and_shows_the_winner_at_work_with_them(digits, tmp_p
     assert "None for images without" in page
 
 
-def test_a_network_learns_from_a_teacher_in_every_fold(digits):
+def test_a_network_learns_from_a_teacher_in_every_fold(digits, monkeypatch):
+    monkeypatch.setattr("sktransfer.unlabelled.distillation.n_passes", lambda _n_images: 10)
     X, y, more = digits[0][:24], digits[1][:24], digits[2][:16]
-    raw = {**QUICK, "weights": "random", "image_size": 32}
+    raw = {**QUICK, "weights": "random", "image_size": 32, "n_jobs": 1}
     names = ["distilled + logistic regression", "features beside distilled"]
     found = compare_strategies(X, y, X_unlabeled=more, teacher="tiny", candidates=names, **raw)
     table = found.results_.set_index("candidate")

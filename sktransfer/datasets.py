@@ -80,7 +80,7 @@ def load_digit_images(
         target_names : ndarray of shape (10,), dtype int64
             The classes.
         DESCR : str
-            Where the images come from.
+            Description of where the images come from.
 
     References
     ----------
@@ -132,7 +132,7 @@ def load_digit_domains(*, random_state: int | np.random.RandomState | None = 0) 
             True digits of both parts. `y_target` is for scoring only: to fit on it, or to choose
             anything by it, is to cheat.
         DESCR : str
-            How the images were made.
+            Description of how the images were made.
 
     References
     ----------
@@ -188,11 +188,11 @@ def load_digit_masks(random_state: int | np.random.RandomState | None = 0) -> Bu
         y : ndarray of shape (300, 64, 64), dtype uint8
             Labels of the pixels: 0 for the photograph, 1, 2 and 3 for the digits zero, one and seven.
         groups : ndarray of shape (300,), dtype int64
-            Which of the two photographs lies behind, for `GroupKFold`.
+            Number of the photograph that lies behind, 0 or 1, for `GroupKFold`.
         target_names : list of str
             Names of the labels.
         DESCR : str
-            How the images were made.
+            Description of how the images were made.
 
     Examples
     --------

@@ -55,9 +55,9 @@ class ImageDecodeError(ImageError):
     Parameters
     ----------
     fault : str
-        What is wrong with which image and what to do about it, without the full stop.
+        Fault, its image and its remedy, without the full stop.
     advice : str, default=""
-        What else to do, where a parameter such as `on_error` allows it.
+        Another remedy, where a parameter such as `on_error` allows it.
     """
 
     def __init__(self, fault: str, advice: str = "") -> None:

@@ -137,7 +137,7 @@ def bytes_allowed(variable: str, default: int) -> int:
     variable : str
         Its name.
     default : int
-        What holds if it is not set, or empty.
+        Value that holds if the variable is not set, or empty.
 
     Raises
     ------

@@ -44,7 +44,7 @@ class Preprocessing:
     resize : int
         Side in pixels that the image's shorter side gets before the crop; at least `crop`.
     mean, std : tuple of three floats
-        Of each channel, R, G, B, of pixels in 0..1.
+        Mean and standard deviation of each channel, R, G, B, of pixels in 0..1.
     interpolation : {"nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"}, \
 default="bilinear"
         Pillow's filter. "nearest" and "box" have steps, so a pixel that lies on one may differ from
@@ -163,7 +163,7 @@ default="bilinear"
         Parameters
         ----------
         image : PIL.Image.Image
-            Of mode RGB and any size.
+            Image of mode RGB and any size.
 
         Returns
         -------

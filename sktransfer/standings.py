@@ -46,7 +46,7 @@ def ties(results: pd.DataFrame) -> list[str]:
     Parameters
     ----------
     results : DataFrame
-        Of a comparison. Candidates that were stopped, left out or failed are no ties, nor is the answer
+        Results of a comparison. Candidates that were stopped, left out or failed are no ties, nor is the answer
         that looks at no image.
     """
     best, others = results.iloc[0], results.iloc[1:]
@@ -66,7 +66,7 @@ def advised(results: pd.DataFrame) -> str:
     Parameters
     ----------
     results : DataFrame
-        Of a comparison.
+        Results of a comparison.
     """
     rows = results[results["candidate"].isin(ties(results))]
     near = rows[rows["score_mean"] >= rows["score_mean"].iloc[0] - _AS_GOOD]

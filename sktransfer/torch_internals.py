@@ -114,7 +114,7 @@ def convolve(
     activation : str
         Name that oneDNN has for it; "none" for none.
     parameters : list of float
-        Of the activation.
+        Parameters of the activation.
     """
     operator = torch.ops.mkldnn._convolution_pointwise
     out: Tensor

@@ -123,7 +123,7 @@ def embedded_validation(
     Parameters
     ----------
     losses : ndarray of shape (n_source,)
-        Of source rows that the model was not trained on.
+        Losses of source rows that the model was not trained on.
     source, target : ndarray of shape (n_source, n_features) and (n_target, n_features)
         Features.
 

@@ -38,7 +38,7 @@ def proxy_a_distance(
     X_source, X_target : images, or arrays of shape (n_rows, n_features)
         At least four rows of each.
     random_state : int, RandomState or None, default=0
-        Of the folds and the SVM.
+        Seed of the folds and the SVM.
 
     Returns
     -------

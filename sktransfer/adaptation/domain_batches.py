@@ -32,13 +32,13 @@ class DomainRows(Dataset[object]):
         The inputs, (n_images, ...): pixels, maps or vectors; several where each image has several
         augmented views.
     domains : sequence of ndarray of shape (n_rows,), dtype int64
-        Which of them are of each domain: sources first.
+        Rows of each domain: sources first.
     n_sources : int
-        How many of the domains are sources.
+        Number of sources among the domains.
     targets : ndarray of shape (n_images, n_outputs), dtype float32
-        What the scores of source rows should be; zeros for the others.
+        Target scores of source rows; zeros for the others.
     weights : ndarray of shape (n_images,), dtype float32
-        What the label loss of source rows counts.
+        Per-sample weight of the label loss; used for source rows.
     """
 
     views: Sequence[NDArray[np.generic]]
@@ -91,9 +91,9 @@ class DomainBatches:
     seed : int
         Decides order and augmentation.
     augmentation : callable, optional
-        Of pixels, see `training.augmentation`.
+        Augmentation of pixels, see `training.augmentation`.
     device : torch.device, optional
-        Where batches are put before they are augmented.
+        Device to which batches go before they are augmented.
     """
 
     def __init__(

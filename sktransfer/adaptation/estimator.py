@@ -86,7 +86,7 @@ class AdaptedClassifier(
         Parameters
         ----------
         X : images, or array-like of shape (n_rows, n_features) if `backbone` is None
-            Of both domains, or of the source alone if `X_target` is given.
+            Rows of both domains, or of the source alone if `X_target` is given.
         y : array-like of shape (n_rows,)
             Labels of the source. Where there is no `sample_domain`, rows labelled `unlabeled` are of
             the target.
@@ -116,7 +116,7 @@ class AdaptedClassifier(
         Parameters
         ----------
         X : images
-            Of any domain.
+            Images of any domain.
         sample_domain : array-like of shape (n_rows,), dtype int, optional
             The domain of each row. It plays a part where each domain is normalised by itself
             (``batch_norm="per_domain"`` or ``pixel_norm="per_domain"``): rows of a source, 0 or more,
@@ -177,7 +177,7 @@ class AdaptedClassifier(
         y : array-like of shape (n_rows,)
             Labels; rows labelled `unlabeled` are left out.
         sample_weight : array-like of shape (n_rows,), optional
-            Of the rows.
+            Per-sample weight.
 
         Returns
         -------

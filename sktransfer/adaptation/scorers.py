@@ -61,7 +61,7 @@ class UnsupervisedScorer(ReferencePage, BaseEstimator):  # type: ignore[misc] # 
         The least accuracy on the source. "auto" is half of the way from the share of the largest
         class to 1.
     random_state : int, default=0
-        Of the draws that a criterion makes.
+        Seed of the draws that a criterion makes.
 
     See Also
     --------
@@ -106,7 +106,7 @@ class UnsupervisedScorer(ReferencePage, BaseEstimator):  # type: ignore[misc] # 
         estimator : classifier or Pipeline
             Fitted, with `predict_proba`; "deep_embedded_validation" needs `transform` too.
         X : images
-            Of both domains.
+            Images of both domains.
         y : array-like of shape (n_rows,)
             Labels of the source, and the estimator's sentinel for rows of the target.
         sample_domain : array-like of shape (n_rows,), optional

@@ -22,7 +22,7 @@ class Verdict:
     Attributes
     ----------
     strategy, layer, pooling : str
-        What to train, and the stage and pooling to take.
+        Recommended strategy, stage and pooling.
     few, similar : bool
         The images are few for this network, and similar to what it knows.
     paid, n_stages : int

@@ -40,19 +40,19 @@ class Recommendation:
     Attributes
     ----------
     strategy : {"frozen", "partial", "full", "scratch"}
-        What to train.
+        Recommended strategy.
     layers : tuple of str
         Stages whose features to take; for a strategy that trains the network, its last.
     pooling : {"avg", "max"}
-        What suits these features better.
+        Pooling that suits these features better.
     n_trainable : int
         For "partial", how many of the last stages to train; all for "full" and "scratch"; else 0.
     size : {"few", "many"}
-        Of the data, for this network.
+        Size of the data, for this network.
     similarity : {"similar", "different"}
-        Of the images to what the network knows.
+        Similarity of the images to those that the network knows.
     figures : dict of str to float
-        What was measured: see `recommend_strategy`.
+        Measured figures: see `recommend_strategy`.
     probes : DataFrame, one row per stage and pooling
         Columns ``layer``, ``pooling``, ``accuracy``, ``std`` (over the folds), ``logme`` and
         ``within_error`` (not distinguishable from the best).
@@ -137,7 +137,7 @@ def recommend_strategy(
     few_per_class : int, default=100
         Fewer images a class than this, on average, are few.
     parameters_per_image : int, default=2000
-        How many trained parameters one image pays for: with this number, 5,600 images pay for all
+        Number of trained parameters that one image pays for: with this number, 5,600 images pay for all
         of ResNet-18 and 12,000 for all of ResNet-50. Images that do not pay for one stage are few.
     max_images : int, default=2000
         The probes are measured on at most so many images, drawn in the proportions of the classes;

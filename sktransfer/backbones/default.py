@@ -51,7 +51,7 @@ def choose_backbone(
     weights : str or path, default="default"
         Other weights belong to the default network.
     stacklevel : int, default=3
-        Of the warning.
+        Frame that the warning points at, as in `warnings.warn`.
 
     Returns
     -------

@@ -63,7 +63,7 @@ class Place:
     owner : str
         Path of the module that is to hold the new one.
     crossing : Crossing
-        Where the tensor is seen.
+        Crossing at which the tensor is seen.
     activations : tuple of (str, tuple, dict)
         Names of functions of one tensor, with their other arguments, that make the last map of it.
     """

@@ -48,9 +48,9 @@ def weights_from_bytes(
     data : bytes
         Its weights.
     weights : str
-        What they are called in messages.
+        Name of the weights, for messages.
     preprocessing : Preprocessing
-        What belongs to them.
+        Preprocessing that belongs to them.
 
     Raises
     ------

@@ -85,18 +85,18 @@ class Recording:
     Parameters
     ----------
     image : Key
-        What went in.
+        Key of the input.
     tensors : dict of Key to Tensor
         All that come from the image, in the order in which they were first seen; held, so that
         no identity is given twice.
     steps : dict of Key to Step
-        What made each of them; a module's call, without a function, where no function was seen.
+        Step that made each tensor; a module's call, without a function, where no function was seen.
     calls : list of Call
         In the order in which they ended.
     crossings : dict of Key to list of Crossing
-        Where each tensor was seen.
+        Crossings at which each tensor was seen.
     outputs : list of Key
-        What the network puts out.
+        Keys of the network's outputs.
     """
 
     image: Key

@@ -43,7 +43,7 @@ class Stage:
     Parameters
     ----------
     name : str
-        What users write in `layers`.
+        Name that users write in `layers`.
     modules : tuple of str
         Dotted paths in the network, run one after another. The stage's output is that of the last.
     """
@@ -68,7 +68,7 @@ class WeightsSource:
         Returns the network for `url` or `file` where it differs from the spec's, for example a
         vision transformer for larger images.
     preprocessing : Preprocessing, optional
-        What these weights were trained with; None means the spec's.
+        Preprocessing that these weights were trained with; None means the spec's.
     """
 
     url: str | None = None
@@ -94,11 +94,11 @@ class BackboneSpec:
     weights : mapping of str to WeightsSource
         The first is the default, unless `default_weights` says otherwise. May be empty.
     preprocessing : Preprocessing
-        Of the default weights.
+        Preprocessing of the default weights.
     layout : {"nchw", "nhwc", "tokens"}, default="nchw"
         Axes of what the stages put out; "tokens" is (batch, tokens, channels).
     prefix_tokens : int, default=0
-        How many tokens at the front stand for no place in the image.
+        Number of tokens at the front that stand for no place in the image.
     class_token : bool, default=False
         Whether the first of these is the class token, in which a transformer gathers the image.
     patch : int, default=1

@@ -27,14 +27,14 @@ class Run:
     Parameters
     ----------
     path : str
-        Of the module.
+        Path of the module.
     shape : tuple of int
-        Of its output, () where this is not one tensor.
+        Shape of its output, () where this is not one tensor.
     chained : bool
         Whether its first argument was, unchanged, what the run before it put out (the first one:
         the image), and no other depends on the image.
     output : Tensor or None
-        What it put out; later modules may have overwritten it.
+        Output of the module; later modules may have overwritten it.
     side_inputs : tuple, default=()
         Its other arguments, where it is chained: plain values, and the shapes of tensors.
     """

@@ -256,7 +256,7 @@ def _ends_of_stages(
     Parameters
     ----------
     seen : Recording
-        Of the network.
+        Recording of the network.
     module : nn.Module
         The network.
     last : sequence of str

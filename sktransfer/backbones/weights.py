@@ -65,13 +65,13 @@ class LoadedBackbone:
     module : nn.Module
         In eval mode, float32, on the CPU, without gradients.
     spec : BackboneSpec
-        What it is.
+        Description of the network.
     weights : str
         As resolved: a name such as "IMAGENET1K_V2", a path, or "random".
     digest : str
         See `digest_of`.
     preprocessing : Preprocessing
-        What these weights were trained with.
+        Preprocessing that these weights were trained with.
     """
 
     module: nn.Module

@@ -33,7 +33,7 @@ def text_of_comparison(
     Parameters
     ----------
     comparison : StrategyComparison
-        What was found.
+        The comparison.
     target : str, default=""
         The images that were scored, if they are those of a target.
     names : sequence of str or None, default=None

@@ -37,7 +37,7 @@ def folder_beside(out: Path, command: str, kind: str) -> tuple[Path, bool]:
     command : str
         Name of the command, which marks the folder.
     kind : str
-        What the folder is called after.
+        Name after which the folder is called.
     """
     marker = _MARKER.format(command)
     for number in itertools.count(1):

@@ -96,7 +96,7 @@ def largest_class(study: Study) -> tuple[Candidate, GridFits]:
     Returns
     -------
     candidate : Candidate
-        What answers so.
+        Candidate that answers so.
     fits : GridFits
         One for each fold; with an error where the scoring wants more than such an answer.
     """

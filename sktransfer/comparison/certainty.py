@@ -33,7 +33,7 @@ def interval_of(fits: Sequence[Fit], study: Study) -> tuple[float, float]:
     Returns
     -------
     low, high : float
-        Of accuracy by Wilson, of balanced accuracy by the posterior of its classes; an image that
+        Interval of accuracy by Wilson, of balanced accuracy by the posterior of its classes; an image that
         repeated folds score several times counts once. NaN for another scoring.
     """
     hits, scored = _hits(fits, study)

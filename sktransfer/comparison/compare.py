@@ -153,11 +153,11 @@ batch_size
         another network whose weights are in the cache, or "tiny", which knows no photographs, with a
         warning and ``backbone_note_``. On a CPU "mobilenet_v2" is about four times as quick.
     cache : "memory", path of a folder or None, default="memory"
-        Where the features of an image are kept between folds and settings. With several processes,
+        Place of an image's features between folds and settings. With several processes,
         "memory" becomes a temporary folder that they share, because they share no memory; with
         `resume`, a folder in that one.
     resume : path of a folder or None, default=None
-        Where every finished setting and fold is kept, as JSON. The same call, started again after
+        Folder of finished settings and folds, as JSON. The same call, started again after
         it was interrupted or killed, goes on where it was; another call finds what it has in
         common with earlier ones.
     n_jobs : int or None, default=None

@@ -61,7 +61,7 @@ class Fit:
     confidence : ndarray of float32 or None
         Probability, or margin, of each predicted class; None where there is neither.
     error : Exception or None
-        What ended the fit, if it failed.
+        Error that ended the fit, if it failed.
     """
 
     params: Mapping[str, Any]

@@ -48,13 +48,13 @@ def fit_all(
     keys : mapping of str to sequence of str
         See `sktransfer.comparison.grid_fit.keys_of_fits`.
     workers : Workers
-        Who does the work.
+        Workers that do the fits.
     budget : Budget
         The time; the first candidate is finished in any case.
     found : dict of str to GridFits
         Is filled, so that what was finished is there after an interruption.
     seconds_per_image : float
-        Of the one pass through the network, once that was loaded; 0 if there was none.
+        Seconds of the one pass through the network, once that was loaded; 0 if there was none.
     verbose : int
         1 shows progress on stderr.
 

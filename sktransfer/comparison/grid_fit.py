@@ -79,7 +79,7 @@ def fit_grid(
     keys : sequence of str
         See `keys_of_fits`.
     workers : Workers
-        Who does the work.
+        Workers that do the fits.
     leader : ndarray of shape (n_folds,) or None, default=None
         Scores of the best setting of the candidates before.
     told : callable

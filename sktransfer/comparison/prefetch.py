@@ -63,7 +63,7 @@ def pass_once(
     ----------
     X : images
     candidates : mapping of str to Candidate
-        Of those that are pipelines, the first step counts if it is a DeepFeatureTransformer.
+        Candidates; of a pipeline, the first step counts if it is a DeepFeatureTransformer.
     journal : Journal or None
         Remembers what the pass cost when it was made, before an interruption.
     key : str

@@ -95,14 +95,14 @@ class StrategyComparison:
         ``image`` (row of `X`, or of the target), ``fold``, ``label``, ``predicted`` and ``confidence``,
         its probability or margin; surest first.
     optimism_ : float
-        How much the highest mean is expected to exceed what the choice of candidate and setting by it is
+        Expected excess of the highest mean over what the choice of candidate and setting by it is
         worth, by a bootstrap of the images (Tsamardinos et al., 2018; see
         `sktransfer.comparison.certainty.optimism_of`); NaN
         where the scoring is not of predicted classes.
     pass_seconds_ : float
         Time of the one pass of all images through the network; 0 if no candidate needed it.
     scoring_ : str, callable or None
-        What was scored by; None is the `score` of the candidates, as for masks.
+        The scoring; None is the `score` of the candidates, as for masks.
     scoring_reason_ : str
         Sentence on why it is not accuracy, if the images decided that; or "".
     backbone_ : str, nn.Module, callable or BackboneSpec
@@ -238,7 +238,7 @@ class StrategyComparison:
         Parameters
         ----------
         path : str or path
-            Of the file; one that is there is replaced.
+            File to write; one that is there is replaced.
         X, y : images and array-like of shape (n_images,), or masks, default=None
             Those that were compared on; with them the report also shows what the winner gets right
             and wrong, where it looks, and what the features tell; or the best and worst masks.

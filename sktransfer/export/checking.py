@@ -113,7 +113,7 @@ def compared(
     graph : ModelProto
         The exported graph.
     model : estimator
-        What it was made of.
+        Model that the graph was made of.
     images : sequence of ndarray of shape (height, width, 3), dtype uint8
         Images of any sizes.
     resize : callable

@@ -44,7 +44,7 @@ class Exportable:
     network : nn.Module
         From normalised images (batch, 3, size, size) to the output.
     output : NetworkOutput
-        What the network puts out.
+        Output of the network.
     n_columns : int
         Number of columns of it, or of the features.
     head : estimator or None

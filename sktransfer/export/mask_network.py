@@ -99,7 +99,7 @@ class ScoredMaps(nn.Module):
     factors : Tensor of shape (n_classes, n_features)
         Weights of the features, those of one map after those of the other.
     intercept : Tensor of shape (n_classes,)
-        What is added.
+        Constant of each class, which is added.
     """
 
     factors: Tensor

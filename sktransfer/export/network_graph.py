@@ -43,7 +43,7 @@ class PooledNetwork(nn.Module):
     module : nn.Module
         The network; it is copied, and its BatchNorms are folded.
     slots : sequence of Slot
-        What is pooled, in the order of the columns.
+        Poolings of layers, in the order of the columns.
     spec : BackboneSpec
         Description of the network.
     size : int

@@ -64,15 +64,15 @@ class Engine:
     network : nn.Module
         From a batch to the pooled vectors of each slot.
     spec : BackboneSpec
-        What it is.
+        Description of the network.
     slots : tuple of Slot
-        What is pooled; the network runs no further than the deepest.
+        Poolings of layers; the network runs no further than the deepest.
     device : torch.device
-        Where it is.
+        Device of the network.
     precision : {"float32", "bfloat16", "float16"}
-        What it computes in.
+        Precision of its computation.
     architecture : str
-        What it computes, see `sktransfer.backbones.architecture`.
+        Digest of its computation, see `sktransfer.backbones.architecture`.
     """
 
     network: nn.Module
@@ -92,7 +92,7 @@ class Engine:
         pixels : Tensor of shape (batch, height, width, 3), dtype uint8
             On the CPU.
         preprocessing : Preprocessing
-            Whose normalisation is applied.
+            Preprocessing whose normalisation is applied.
 
         Returns
         -------
@@ -138,13 +138,13 @@ def prepare(
     loaded : LoadedBackbone
         Stays as it is.
     device : torch.device
-        Where it is to run.
+        Device to run on.
     precision : {"auto", "float32", "bfloat16", "float16"}
-        What it is to compute in. "auto" is the fastest that gives, of images made for this purpose,
+        Precision to compute in. "auto" is the fastest that gives, of images made for this purpose,
         the features of float32 up to a cosine of 0.9995. If the network cannot compute in what was
         asked for, it computes in float32 and a `DeviceWarning` says so.
     slots : tuple of Slot
-        What is to be pooled.
+        Poolings of layers to compute.
     """
     one_thread_in_children()
     with _lock, torch.inference_mode(False), torch.no_grad():

@@ -95,21 +95,21 @@ def extract(
     images : ImageSequence
         Read batch by batch.
     plan : FeaturePlan
-        What to compute.
+        Plan of the features.
     engines : sequence of Engine
-        What computes it: one, or replicas on several devices, which take batches in turn.
+        Engine of the computation: one, or replicas on several devices, which take batches in turn.
     store : Store or None
-        Where all that the engine computes of an image is looked up and kept.
+        Store in which all that the engine computes of an image is looked up and kept.
     batch_size : int
         Images that go through the network together.
     n_workers : int
         Threads that read and decode; 0 means the calling one.
     on_error : {"raise", "warn", "nan"}
-        What happens if an image cannot be read.
+        Treatment of an image that cannot be read.
     progress : callable
         Is told the number of rows that have been finished.
     out : ndarray of shape (n_images, n_features), dtype float32, optional
-        Where to put the features, for example a file that is mapped into memory.
+        Array for the features, for example a file that is mapped into memory.
 
     Raises
     ------

@@ -48,7 +48,7 @@ class FolderStore:
     folder : Path
         Is made if it is not there.
     max_bytes : int
-        What the file may take; the records used longest ago make room. A moment's excess while
+        Largest size of the file; the records used longest ago make room. A moment's excess while
         several processes write is possible.
 
     Raises

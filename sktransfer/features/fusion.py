@@ -51,9 +51,9 @@ def fused_graph(module: nn.Module, slots: Sequence[Slot], spec: BackboneSpec) ->
     module : nn.Module
         In eval mode, float32, on the CPU. Its weights are shared, not copied.
     slots : sequence of Slot
-        What is pooled, each right after its layer has run.
+        Poolings of layers, each computed right after its layer has run.
     spec : BackboneSpec
-        Of the network.
+        Description of the network.
 
     Returns
     -------
@@ -90,7 +90,7 @@ class FusedConv(nn.Module):
     activation : str
         Name that oneDNN has for it; "none" for none.
     parameters : list of float
-        Of the activation.
+        Parameters of the activation.
     """
 
     weight: Tensor

@@ -34,11 +34,11 @@ class LayerMaps:
     Parameters
     ----------
     plan : FeaturePlan
-        Of the pooled features.
+        Plan of the pooled features.
     maps : dict of str to ndarray of shape (n_images, channels, height, width), dtype float32
-        Of each layer of the plan.
+        Maps of each layer of the plan.
     pixels : ndarray of shape (n_images, side, side, 3), dtype uint8
-        What went into the network.
+        Pixels that went into the network.
     """
 
     plan: FeaturePlan

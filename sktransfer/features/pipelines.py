@@ -26,7 +26,7 @@ def split_pipeline(estimator: object) -> tuple[DeepFeatureTransformer | None, An
     features : DeepFeatureTransformer or None
         None if the estimator does not begin with one.
     rest : estimator or None
-        What takes the features; it shares its steps with `estimator`. None if there is no more,
+        Estimator that takes the features; it shares its steps with `estimator`. None if there is no more,
         `estimator` itself if it does not begin with features.
 
     Examples

@@ -62,15 +62,15 @@ class FeaturePlan:
     weights : str
         As resolved: a name such as "IMAGENET1K_V2", a path, or "random".
     digest : str
-        Of the weights, see `sktransfer.backbones.weights.digest_of`.
+        Digest of the weights, see `sktransfer.backbones.weights.digest_of`.
     architecture : str
-        Of all that the network computes, see `sktransfer.backbones.architecture`.
+        Digest of all that the network computes, see `sktransfer.backbones.architecture`.
     preprocessing : Preprocessing
-        What happens to an image first.
+        Preprocessing of an image.
     precision : {"float32", "bfloat16", "float16"}
-        What the network computes in.
+        Precision that the network computes in.
     slots : tuple of Slot
-        What the columns are, from left to right.
+        Layer and pooling of the columns, from left to right.
     """
 
     backbone: str
@@ -145,7 +145,7 @@ def input_preprocessing(
     Parameters
     ----------
     preprocessing : Preprocessing
-        Of the weights.
+        Preprocessing of the weights.
     image_size : int or None
         Side of the network's input in pixels; None leaves it. A network of patches takes the nearest
         multiple of a patch.

@@ -57,7 +57,7 @@ class Pooling:
     keeps_cells : bool, default=False
         Whether the number of columns grows with the map.
     stored : {"every stage", "last stages", "if asked for"}, default="if asked for"
-        Where a pass that fills a store computes it whatever is asked for: "every stage" suits one
+        Passes that fill a store with it whatever is asked for: "every stage" suits one
         that costs next to nothing, "last stages" one that costs time on large maps.
     share : callable or None, default=None
         Maps weights (batch, number of columns) and a map (batch, channels, height, width) to what

@@ -62,7 +62,7 @@ def pool_state(state: Tensor, spec: BackboneSpec, how: str) -> Tensor:
     state : Tensor of shape (batch, channels, height, width)
         See `as_state`.
     spec : BackboneSpec
-        Of the network.
+        Description of the network.
     how : str
         A pooling, of which "token" and "tokenavg" read the class token, the first of all tokens; or
         `WHOLE_STATE`, which keeps everything.

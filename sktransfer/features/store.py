@@ -55,7 +55,7 @@ class CacheInfo(NamedTuple):
     hits, misses : int
         Images whose features were, or were not, in the store.
     bytes : int
-        What the store holds.
+        Bytes that the store holds.
     seconds_saved : float
         Time that computing the hits again would have taken, as measured when they were computed.
     """
@@ -74,7 +74,7 @@ class Record(NamedTuple):
     vector : ndarray of shape (n_values,), dtype float32
         The features; do not write to it.
     seconds : float
-        What computing it took.
+        Seconds that computing it took.
     """
 
     vector: NDArray[np.float32]
@@ -103,7 +103,7 @@ class MemoryStore:
     Parameters
     ----------
     max_bytes : int, default=2**30
-        What the vectors may take together. One that is larger is not kept.
+        Largest size of all vectors together. One that is larger is not kept.
 
     Examples
     --------

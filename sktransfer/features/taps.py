@@ -180,9 +180,9 @@ class Tapped(nn.Module):
     module : nn.Module
         The network.
     slots : sequence of Slot
-        What is pooled. The network runs no further than the deepest.
+        Poolings of layers. The network runs no further than the deepest.
     spec : BackboneSpec
-        Of the network.
+        Description of the network.
     """
 
     def __init__(self, module: nn.Module, slots: Sequence[Slot], spec: BackboneSpec) -> None:
@@ -217,7 +217,7 @@ def run_tapped(
     module : nn.Module
         Left as it was, whatever happens.
     image : Tensor of shape (batch, 3, height, width)
-        What goes in.
+        Input of the network.
     taps : mapping of str to callable
         For each path of a module, what takes its output, before a later module can overwrite it.
     """

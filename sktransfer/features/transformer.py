@@ -65,18 +65,18 @@ class DeepFeatureTransformer(
         "auto" is the first of CUDA, MPS and CPU that is there. "auto" and "cuda" use every GPU that
         is visible, one replica of the network on each; "cuda:0" uses one.
     precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
-        What the network computes in. "auto" is the half precision that the device has hardware
+        Precision that the network computes in. "auto" is the half precision that the device has hardware
         for, if this network's features of trial images are those of float32 up to a cosine of
         0.9995, and float32 elsewhere. Features are float32 always.
     cache : "memory", path of a folder or None, default="memory"
-        Where features are kept: in this process, at most 1 GiB (or the bytes that the environment
+        Place of the features: in this process, at most 1 GiB (or the bytes that the environment
         variable SKTRANSFER_MEMORY_BYTES says when the package is imported); in a folder that
         processes and later runs share, at most 20 GiB (SKTRANSFER_FOLDER_BYTES); or nowhere. With a
         store, one pass also computes what costs next to nothing beside it: the other poolings of
         one width, of every stage, some of the last two only. With None it computes what is asked
         for and stops at the deepest layer.
     on_error : {"raise", "warn", "nan"}, default="raise"
-        What happens if an image cannot be read: an error; or a row of NaN, with a warning or
+        Treatment of an image that cannot be read: an error; or a row of NaN, with a warning or
         without. The number of rows never changes.
     store_weights : bool, default=False
         Whether a pickle of the fitted transformer carries the weights. Otherwise it refers to them,
@@ -90,7 +90,7 @@ class DeepFeatureTransformer(
     Attributes
     ----------
     plan_ : FeaturePlan
-        What is computed: network, digest of the weights, preprocessing, layers, poolings, widths.
+        Plan of the features: network, digest of the weights, preprocessing, layers, poolings, widths.
     backbone_ : nn.Module
         The network with its weights, shared by all estimators in the process that use it: copy it
         before you change it.

@@ -35,7 +35,7 @@ class CodeFacts(NamedTuple):
     Parameters
     ----------
     digest : str
-        Of instructions, constants and signatures, not of names of files or numbers of lines.
+        Digest of instructions, constants and signatures, not of names of files or numbers of lines.
     global_names : tuple of str
         Sorted names of globals that it reads.
     names : frozenset of str

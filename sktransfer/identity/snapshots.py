@@ -33,7 +33,7 @@ class Snapshot(NamedTuple):
     objects : list of object
         Modules, names and values of their attributes, members of their classes, hooks.
     versions : list of int
-        Of each tensor, torch's count of changes and where its values are.
+        For each tensor, torch's count of changes and the place of its values.
     """
 
     objects: list[object]

@@ -20,7 +20,7 @@ def take(X: Any, rows: NDArray[np.intp]) -> Any:
     Parameters
     ----------
     X : images
-        Of any kind that :class:`~sktransfer.DeepFeatureTransformer` takes, or a table.
+        Images of any kind that :class:`~sktransfer.DeepFeatureTransformer` takes, or a table.
     rows : ndarray of shape (n_rows,), dtype int
 
     Examples

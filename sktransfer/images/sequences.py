@@ -48,7 +48,7 @@ class ImageSequence(ABC):
     Parameters
     ----------
     X : object with a length and an index
-        What the user passed, a row for each image.
+        The images as the user passed them, a row for each.
     """
 
     def __init__(self, X: Any) -> None:

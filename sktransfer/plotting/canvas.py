@@ -76,7 +76,7 @@ def axes_for(ax: Axes | None, *, width: float = 4.8, height: float = 3.4) -> tup
     ax : Axes or None
         The user's.
     width, height : float
-        Of a new figure, in inches. As wide as a phone, so that text stays legible there.
+        Size of a new figure, in inches. As wide as a phone, so that text stays legible there.
     """
     plt = import_matplotlib()
     if ax is None:

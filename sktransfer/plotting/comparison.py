@@ -40,7 +40,7 @@ class StrategyComparisonDisplay(Display):
     fold_scores : DataFrame, default=None
         One row for each fold and one column for each candidate.
     score_name : str, default="Score"
-        What the scores are.
+        Name of the scores.
 
     See Also
     --------
@@ -84,7 +84,7 @@ class StrategyComparisonDisplay(Display):
         comparison : StrategyComparison
             With ``results_``, and ``fold_scores_`` if it has such.
         score_name : str, default="Score"
-            What the scores are.
+            Name of the scores.
         kind : {"scores", "cost"}, default="scores"
             As in `plot`.
         ax : Axes, default=None

@@ -30,14 +30,14 @@ class DomainsDisplay:
     Parameters
     ----------
     before, after : EmbeddingDisplay
-        Of the same images, labelled "source" and "target".
+        Embeddings of the same images, labelled "source" and "target".
     distances : tuple of float
         Proxy A-distance of both, see :func:`~sktransfer.proxy_a_distance`.
 
     Attributes
     ----------
     axes_ : ndarray of shape (2,), dtype object
-        Where it was drawn last.
+        Axes that it was drawn on last.
     figure_ : Figure
         To which `axes_` belong.
 
@@ -89,13 +89,13 @@ class DomainsDisplay:
         X_source, X_target : images, or arrays of shape (n_rows, n_features)
             At least four rows of each.
         before : estimator or None, default=None
-            Whose features are drawn beside: a :class:`~sktransfer.DeepFeatureTransformer`, or the
+            Estimator whose features are drawn beside: a :class:`~sktransfer.DeepFeatureTransformer`, or the
             same model fitted with ``lambda_max=0``. None takes the numbers of `X_source` and
             `X_target`, flattened, which then have to be arrays.
         method : {"pca", "tsne"}, default="pca"
             As in :meth:`EmbeddingDisplay.from_features`.
         random_state : int or None, default=0
-            Of "tsne" and of the distance.
+            Seed of "tsne" and of the distance.
         axes : sequence of two Axes, default=None
             None makes a new figure.
 

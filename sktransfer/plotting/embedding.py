@@ -40,7 +40,7 @@ class EmbeddingDisplay(Display):
     y : array-like of shape (n_images,), default=None
         Labels or values that give the colours.
     axis_names : tuple of str, default=("", "")
-        What the axes are.
+        Names of the axes.
 
     See Also
     --------
@@ -136,7 +136,7 @@ class EmbeddingDisplay(Display):
             "pca" keeps distances as far as two directions can; "tsne" keeps neighbours together
             [1]_, and distances between its groups mean nothing.
         random_state : int or None, default=0
-            Of "tsne".
+            Seed of "tsne".
         ax : Axes, default=None
             None makes a new figure.
 

@@ -45,9 +45,9 @@ class LayerSweepDisplay(Display):
     poolings : sequence of str
         One line for each.
     scores : ndarray of shape (n_layers, n_poolings, n_folds)
-        Of every layer, pooling and fold.
+        Scores of every layer, pooling and fold.
     score_name : str, default="Score"
-        What the scores are.
+        Name of the scores.
 
     Attributes
     ----------
@@ -133,7 +133,7 @@ class LayerSweepDisplay(Display):
         n_jobs : int or None, default=None
             As in `cross_val_score`.
         random_state : int or None, default=0
-            Of the folds.
+            Seed of the folds.
         ax : Axes, default=None
             None makes a new figure.
 

@@ -50,9 +50,9 @@ class FeatureLearningCurveDisplay(Display):
     train_sizes : ndarray of shape (n_sizes,)
         Numbers of training images, rising.
     train_scores, test_scores : ndarray of shape (n_sizes, n_folds)
-        Of every size and fold.
+        Scores of every size and fold.
     score_name : str, default="Score"
-        What the scores are.
+        Name of the scores.
 
     See Also
     --------
@@ -150,7 +150,7 @@ class FeatureLearningCurveDisplay(Display):
         n_jobs : int or None, default=None
             As in `cross_validate`.
         random_state : int or None, default=0
-            Of the folds and the parts of them.
+            Seed of the folds and of their parts.
         ax : Axes, default=None
             None makes a new figure.
 

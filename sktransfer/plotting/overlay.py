@@ -28,7 +28,7 @@ def overlays(saliency: SaliencyMaps) -> NDArray[np.uint8]:
     Parameters
     ----------
     saliency : SaliencyMaps
-        Of "cam", the constant is shared out evenly over the pixels first, so that what is orange
+        Maps to draw. Of "cam", the constant is shared out evenly over the pixels first, so that what is orange
         outweighs what is blue by just the decision value.
 
     Returns

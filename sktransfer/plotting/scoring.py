@@ -33,7 +33,7 @@ def folds_of(
     y : ndarray of shape (n_images,)
         Labels or values.
     random_state : int or None
-        Of the folds.
+        Seed of the folds.
     """
     if isinstance(cv, int):
         kind = StratifiedKFold if is_classification(y) else KFold

@@ -202,7 +202,7 @@ def nleep(features: ArrayLike, y: ArrayLike, *, random_state: int | None = 0) ->
     y : array-like of shape (n_images,)
         Labels of two or more classes.
     random_state : int or None, default=0
-        Where the clusters start.
+        Seed of the clusters' first centres.
 
     Returns
     -------
@@ -249,7 +249,7 @@ def knn_accuracy(features: ArrayLike, y: ArrayLike, *, n_neighbors: int = 5) -> 
     y : array-like of shape (n_images,)
         Labels of two or more classes.
     n_neighbors : int, default=5
-        How many vote; of classes with equally many votes, that of the nearest image wins.
+        Number of neighbours that vote; of classes with equally many votes, that of the nearest image wins.
 
     Returns
     -------

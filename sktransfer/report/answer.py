@@ -30,15 +30,15 @@ def answer_section(
     Parameters
     ----------
     results : DataFrame
-        Of a comparison, best first.
+        Results of a comparison, best first.
     n_folds : int
         Over which scores are averaged; 0 if unknown.
     score_name : str
-        What the scores are.
+        Name of the scores.
     remarks : str
         Sentences on the network or the score that have to be read with the answer; empty ones are left out.
     optimism : float, default=NaN
-        How much the best score is expected to exceed what the choice by it is worth.
+        Expected excess of the best score over what the choice by it is worth.
     """
     best = results.iloc[0]
     sure = (

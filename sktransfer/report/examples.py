@@ -47,9 +47,9 @@ class HeldOut:
     Parameters
     ----------
     X, y : images and ndarray of shape (n_images,)
-        Of the target if it has labels, otherwise those that were compared on.
+        Images and labels of the target if it has labels, otherwise those that were compared on.
     of_target : bool
-        Which of the two.
+        Whether they are the target's.
     model : estimator
         Fitted on the training part of the first fold.
     first : ndarray of int
@@ -91,7 +91,7 @@ def hold_out(
     folds : sequence of (train, test)
         All of them are used if that takes two minutes at most, otherwise the first.
     fit_seconds : float
-        What one fit takes; NaN if unknown, which counts as long.
+        Seconds of one fit; NaN if unknown, which counts as long.
     X_target : images or None
         Unlabelled images of a target domain, for an estimator that adapts to it.
     y_target : ndarray of shape (n_target_images,) or None
@@ -125,9 +125,9 @@ def examples_section(name: str, held: HeldOut) -> Section:
     Parameters
     ----------
     name : str
-        Of the candidate.
+        Name of the candidate.
     held : HeldOut
-        What it says of images whose labels it was not given.
+        Its predictions of images whose labels it was not given.
     """
     X, y = held.X, held.y
     said = held.predicted[: len(held.first)]

@@ -35,9 +35,9 @@ def evidence_section(
     X, y : images and ndarray of shape (n_images,)
         Labelled images.
     folds : sequence of (train, test)
-        Of the comparison.
+        Folds of the comparison.
     scoring : str, callable or None
-        Of the comparison.
+        Scoring of the comparison.
     """
     import matplotlib.pyplot as plt
 

@@ -35,7 +35,7 @@ def plot_figure(draw: Callable[[], object], alt: str, caption: str = "") -> str:
     draw : callable
         Returns a Display, drawn on a new figure.
     alt : str
-        What the plot shows, for those who do not see it.
+        Description of the plot, for those who do not see it.
     caption : str, default=""
         Below it.
     """

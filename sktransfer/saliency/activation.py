@@ -42,7 +42,7 @@ def activation_maps(
     features : DeepFeatureTransformer
         With any layers, whose poolings give sums over cells.
     rest : estimator
-        What takes the features: any chain of steps that is affine, such as StandardScaler, PCA and
+        Estimator that takes the features: any chain of steps that is affine, such as StandardScaler, PCA and
         a linear head.
     X : images
         Some images.

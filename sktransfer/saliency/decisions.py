@@ -61,7 +61,7 @@ def target_columns(
     target : label, array-like of labels or None
         None is the column of the largest value. Of a regressor it is the number of an output.
     classes : ndarray of shape (n_outputs,) or None
-        Of a classifier.
+        Classes of a classifier.
     values : ndarray of shape (n_images, n_outputs)
         See `decide`.
 

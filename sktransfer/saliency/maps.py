@@ -22,16 +22,16 @@ class SaliencyMaps:
     maps : ndarray of shape (n_images, side, side), dtype float64
         One value for each pixel of `pixels`; what is above zero speaks for the target.
     pixels : ndarray of shape (n_images, side, side, 3), dtype uint8
-        What the estimator saw of the images, after they were resized and cropped.
+        Images as the estimator saw them, after they were resized and cropped.
     targets : ndarray of shape (n_images,)
         The class that each map is about; zeros for a regression.
     values : ndarray of shape (n_images,), dtype float64
-        What the estimator gave for the target: the decision value of the class, or its probability
+        Output of the estimator for the target: the decision value of the class, or its probability
         if there is no decision value.
     method : {"cam", "grad_cam", "occlusion"}
-        How they were computed.
+        Method that computed them.
     constants : ndarray of shape (n_images,), dtype float64, or None
-        What of `values` comes from no place in the image, for "cam":
+        Part of `values` that comes from no place in the image, for "cam":
         ``values == maps.sum((1, 2)) + constants``. None for the other methods.
     layer_maps : dict of str to ndarray of shape (n_images, height, width)
         The cells of each layer before they were spread over pixels; of "occlusion", under

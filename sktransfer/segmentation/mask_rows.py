@@ -139,7 +139,7 @@ def read_rows(
     maps : FrozenMaps or None
         Maps that take the place of pixels.
     run : RunSettings
-        How images are read.
+        Settings for reading images.
 
     Returns
     -------

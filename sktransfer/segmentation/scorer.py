@@ -110,7 +110,7 @@ class MaskScorer(ReferencePage, BaseEstimator):  # type: ignore[misc] # sklearn 
         Parameters
         ----------
         y_true, y_pred : masks
-            Of equal sizes.
+            Masks of equal sizes.
 
         Returns
         -------
@@ -127,7 +127,7 @@ class MaskScorer(ReferencePage, BaseEstimator):  # type: ignore[misc] # sklearn 
         Parameters
         ----------
         y_true, y_pred : masks
-            Of equal sizes.
+            Masks of equal sizes.
 
         Returns
         -------

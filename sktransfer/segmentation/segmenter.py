@@ -106,7 +106,7 @@ class FineTuneSegmenter(MaskEstimator, LoopParameters):
     n_validation_ : int
         Number of images that were held back.
     trunk_ : {"maps", "pixels"}
-        What the epochs trained on.
+        Input of the epochs.
 
     See Also
     --------

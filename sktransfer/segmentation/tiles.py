@@ -23,9 +23,9 @@ class Span(NamedTuple):
     Parameters
     ----------
     start, stop : int
-        What the part is for.
+        Rows or columns that the part is for.
     outer_start, outer_stop : int
-        What its cells see.
+        Rows or columns that its cells see.
     """
 
     start: int

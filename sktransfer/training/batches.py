@@ -95,11 +95,11 @@ class Batches:
     generator : torch.Generator, optional
         Decides the order, the augmentation and what is mixed.
     augmentation : callable, optional
-        Of pixels, see `augmentation`.
+        Augmentation of pixels, see `augmentation`.
     mixup : float, default=0.0
         Exponent of `mix_up`; 0 mixes nothing.
     device : torch.device, optional
-        Where batches are put before they are augmented.
+        Device to which batches go before they are augmented.
     """
 
     def __init__(

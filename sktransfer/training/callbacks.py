@@ -191,7 +191,7 @@ def tidy(history: Any, columns: Mapping[str, str] = COLUMNS) -> list[dict[str, A
     Parameters
     ----------
     history : skorch.history.History
-        What skorch recorded.
+        History that skorch recorded.
     columns : mapping of str to str
         Names of skorch's records, and those that users see.
     """

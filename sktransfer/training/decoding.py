@@ -37,13 +37,13 @@ def decode_images(
     Parameters
     ----------
     images : ImageSequence
-        What to decode.
+        Images to decode.
     preprocessing : Preprocessing
         To which size.
     n_workers : int
         Threads; 0 means the calling one.
     on_error : {"raise", "warn", "nan"}
-        What happens if an image cannot be read.
+        Treatment of an image that cannot be read.
     progress : callable
         Is told the number of rows that have been finished.
 

@@ -30,13 +30,13 @@ def merge_equal_rows(
     Parameters
     ----------
     inputs : sequence of ndarray of shape (n_images, ...)
-        What identifies an image.
+        Arrays that identify an image.
     targets : ndarray of shape (n_images, n_outputs), dtype float32
-        What identifies a target.
+        Targets, which identify a row together with its image.
     weights : ndarray of shape (n_images,), dtype float64
         Rows of weight 0 are left out.
     rows : ndarray of shape (n_rows,), dtype intp
-        Which rows there are.
+        Numbers of the rows.
 
     Returns
     -------

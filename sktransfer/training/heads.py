@@ -132,7 +132,7 @@ def start_at_prior(head: nn.Module, prior: Tensor) -> None:
     Parameters
     ----------
     head : nn.Module
-        Of `make_head`. Somebody's own is left alone.
+        Head that `make_head` made. Somebody's own is left alone.
     prior : Tensor of shape (n_scores,)
         Logits, see `losses.prior_scores`.
     """

@@ -57,7 +57,7 @@ def range_test(
     rows : TrainingRows
         To train on.
     seed : int
-        Of the order of the rows.
+        Seed of the order of the rows.
     lr_min, lr_max : float
         First and last rate of the head; other groups keep their proportion to it.
     n_steps : int

@@ -25,7 +25,7 @@ def rate_factor(schedule: str, step: int, n_steps: int, start: int = 0) -> float
     step : int
         Counts from 0.
     n_steps : int
-        Of the whole training.
+        Number of steps of the whole training.
     start : int, default=0
         The step at which these parameters begin to train. They rise from there and then join the
         common curve, so that what has been learned before is not torn down.

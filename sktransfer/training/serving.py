@@ -46,15 +46,15 @@ def pooled_features(
     Parameters
     ----------
     images : ImageSequence
-        What to compute them of.
+        Images to compute them of.
     loaded : LoadedBackbone
         The network.
     preprocessing : Preprocessing
-        What happens to an image first.
+        Preprocessing of an image.
     pooling : str
-        How the last map is pooled.
+        Pooling of the last map.
     run : RunSettings
-        How images are sent through the network.
+        Settings for sending images through the network.
     use_store : bool, default=True
         False for images that will not be seen again.
 

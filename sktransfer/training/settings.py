@@ -102,9 +102,9 @@ class TrainingSettings:
     Parameters
     ----------
     network : NetworkSettings
-        What is trained.
+        Settings of the network to train.
     run : RunSettings
-        How images are sent through what is frozen.
+        Settings for sending images through frozen stages.
     max_epochs, warmup_epochs : int
         Passes in all, and those at the start in which the head trains alone.
     lr, backbone_lr : float

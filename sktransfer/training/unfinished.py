@@ -53,7 +53,7 @@ class Unfinished(Callback):  # type: ignore[misc] # skorch is untyped
     folder : str or path
         Is made if it is not there. One that cannot be written to gives a warning, and nothing is kept.
     digest : str
-        Of the training, see `digest_of_training`.
+        Digest of the training, see `digest_of_training`.
     """
 
     def __init__(self, folder: object, digest: str) -> None:
@@ -124,7 +124,7 @@ def digest_of_training(
     rows : SupervisedRows
         Inputs and targets.
     settings : TrainingSettings
-        How it trains; how images are read and stored does not count.
+        Settings of the training; how images are read and stored does not count.
     seed : int
         Seed of everything random.
 

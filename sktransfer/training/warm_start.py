@@ -35,7 +35,7 @@ class Origin:
     preprocessing : Preprocessing
         Preprocessing of the weights, before the estimator's size and layout of images.
     identities : mapping of str to str or None, default=None
-        What the parameters did in that fit; is not pickled, because code may be read anew then.
+        Digests of the parameters in that fit; not pickled, because code may be read anew then.
     """
 
     parameters: dict[str, object]

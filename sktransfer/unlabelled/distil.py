@@ -51,7 +51,7 @@ class Student:
     Parameters
     ----------
     settings : TrainingSettings
-        How it trains.
+        Settings of the training.
     trained : TrainedNetwork
         The network.
     inputs : Inputs

@@ -39,7 +39,7 @@ def start_at_least_squares(head: nn.Module, features: Tensor, vectors: Tensor) -
     Parameters
     ----------
     head : nn.Module
-        Of `make_head`. Somebody's own, whose last layer is no linear one of zeros, is left alone.
+        Head that `make_head` made. Somebody's own, whose last layer is no linear one of zeros, is left alone.
     features : Tensor of shape (n_rows, n_features)
         Standardised features of the network as it starts.
     vectors : Tensor of shape (n_rows, n_outputs)

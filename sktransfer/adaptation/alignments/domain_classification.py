@@ -33,7 +33,7 @@ def domain_loss(logits: Tensor, domains: Tensor, n_source: int) -> Tensor:
     domains : Tensor of shape (batch,), dtype int64
         Index of each row's domain.
     n_source : int
-        How many rows, the first ones, are of the source; the rest is of the target. Both are at
+        Number of rows of the source, which come first; the rest is of the target. Both are at
         least 1.
 
     Returns

@@ -146,15 +146,8 @@ class StrategyComparisonDisplay(Display):
             mean, color = record["score_mean"], _COLORS[standing]
             low, high = interval_of_record(record)
             folds = self._folds(record["candidate"])
-            ax.plot(
-                [low, high],
-                [row, row],
-                color=color,
-                lw=3,
-                alpha=0.45,
-                solid_capstyle="round",
-            )
-            ax.plot(folds, np.full(len(folds), row), "o", color=color, ms=3.5, alpha=0.6, mew=0)
+            ax.plot([low, high], [row, row], color=color, lw=1.5, solid_capstyle="round")
+            ax.plot(folds, np.full(len(folds), row), "o", color=color, ms=4, mew=0)
             ax.plot([mean], [row], "D" if standing == _BEST else "o", color=color, ms=8, mew=0)
             strong = "bold" if standing == _BEST else "normal"
             self._write_above(ax, row, plain_text(record["candidate"]), "left", strong)
@@ -190,15 +183,11 @@ class StrategyComparisonDisplay(Display):
         rows = zip(_records(scored), self._standings(), seconds, strict=True)
         for rank, (record, standing, x) in enumerate(rows, 1):
             mean, color = record["score_mean"], _COLORS[standing]
-            ax.vlines(x, *interval_of_record(record), color=color, alpha=0.45, lw=2)
+            ax.vlines(x, *interval_of_record(record), color=color, lw=1.5)
             name = f"{rank}  {plain_text(record['candidate'])}"
-            ax.plot([x], [mean], "o", color=color, ms=13, mew=0, alpha=0.85)
-            number: dict[str, Any] = {
-                "marker": f"${rank}$",
-                "color": "white",
-                "mec": "white",
-                "mew": 0,
-            }
+            ax.plot([x], [mean], "o", color=color, ms=13, mew=0)
+            ink = _INKS[standing]
+            number: dict[str, Any] = {"marker": f"${rank}$", "color": ink, "mec": ink, "mew": 0}
             ax.plot([x], [mean], ms=6 if rank < 10 else 9, zorder=4, **number)
             ax.plot([], [], " ", label=name)
         ax.set_xscale("log")
@@ -245,6 +234,7 @@ class StrategyComparisonDisplay(Display):
 
 
 _COLORS = {_BEST: ACCENT, _TIE: RELATED, _WORSE: MUTED}
+_INKS = {_BEST: "white", _TIE: "black", _WORSE: "black"}  # of numbers on these
 
 
 def _records(results: pd.DataFrame) -> list[dict[str, Any]]:

@@ -175,7 +175,7 @@ class EmbeddingDisplay(Display):
         x, up = self.points.T
         size = float(np.clip(4000 / max(len(x), 1), 8, 36))
         if self.y is None:
-            ax.scatter(x, up, s=size, c=MUTED, alpha=0.7, linewidths=0)
+            ax.scatter(x, up, s=size, c=MUTED, linewidths=0)
         elif is_classification(self.y):
             self._plot_classes(ax, self.y, size)
         else:
@@ -195,7 +195,6 @@ class EmbeddingDisplay(Display):
                 own[:, 1],
                 s=size,
                 color=CYCLE[i % len(CYCLE)],
-                alpha=0.75,
                 linewidths=0,
                 marker=MARKERS[(i + i // len(CYCLE)) % len(MARKERS)],
                 label=legend_text(label),

@@ -1,9 +1,11 @@
 import re
+from importlib import resources
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
 from sklearn.metrics import ConfusionMatrixDisplay
@@ -20,6 +22,7 @@ from sktransfer import (
     StrategyComparisonDisplay,
 )
 from sktransfer.features.pipelines import split_pipeline
+from sktransfer.plotting.canvas import ACCENT, CYCLE, RELATED
 
 
 @pytest.fixture(autouse=True)
@@ -362,3 +365,19 @@ def test_a_learning_curve_begins_where_every_class_is_there(digits):
     )
     assert curve.train_sizes[0] >= 5
     assert not np.isnan(curve.test_scores).any()
+
+
+def luminance(color):
+    channels = np.array(to_rgb(color))
+    linear = np.where(channels <= 0.03928, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722]
+
+
+@pytest.mark.parametrize("color", sorted({ACCENT, RELATED, *CYCLE}))
+def test_marks_stand_out_from_the_report_on_a_light_and_on_a_dark_screen(color):
+    css = (resources.files("sktransfer.report") / "page.css").read_text(encoding="utf-8")
+    papers = [luminance(paper) for paper in re.findall(r"--paper: (#\w{6})", css)]
+    assert len(papers) == 2
+    for paper in papers:
+        lighter, darker = max(paper, luminance(color)), min(paper, luminance(color))
+        assert (lighter + 0.05) / (darker + 0.05) >= 3

@@ -26,6 +26,7 @@ from sktransfer.segmentation.grids import Grid, layer_grids
 from sktransfer.segmentation.hand_made import hand_made_features
 from sktransfer.segmentation.mask_labels import as_labels, classes_of, is_unlabeled, labels_of
 from sktransfer.segmentation.reading import read_images, read_pairs
+from sktransfer.segmentation.swallowing import warn_if_one_swallows_all
 from sktransfer.segmentation.whole_images import resized
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["STEP", "PixelClassifier", "chosen_stages", "linear_factors"]
 
+_LOOKED_AT = 2000  # pixels of the fit that are predicted, to see whether one class swallows all
 STEP = 4
 """Pixels from one classified pixel to the next, under a classifier that is not linear."""
 
@@ -123,7 +125,17 @@ class PixelClassifier(MaskEstimator):
         labels = labels_of(found, self.unlabeled, masks, int(np.argmax(weights > 0)))
         codes = labels.encode(np.concatenate(drawn)[None])[0]
         self.classes_, self.failed_, self.n_pixels_ = labels.classes, failed, len(codes)
-        self.estimator_ = self._fitted(np.concatenate(parts), codes, np.concatenate(of_row))
+        features = np.concatenate(parts)
+        self.estimator_ = self._fitted(features, codes, np.concatenate(of_row))
+        some = np.random.default_rng(seed).permutation(len(codes))[:_LOOKED_AT]
+        warn_if_one_swallows_all(
+            self.estimator_.predict(features[some]),
+            np.bincount(codes[some], minlength=len(self.classes_)),
+            self.classes_,
+            "Give rare classes more weight, for example by "
+            "estimator=LogisticRegression(class_weight='balanced'), or draw more pixels.",
+            stacklevel=3,
+        )
 
     def _fitted(
         self,

@@ -28,6 +28,7 @@ from sktransfer.segmentation.mask_rows import read_rows
 from sktransfer.segmentation.network import SegmentationNetwork
 from sktransfer.segmentation.reading import read_images
 from sktransfer.segmentation.serving import MaskServer
+from sktransfer.segmentation.swallowing import most_mixed, warn_if_one_swallows_all
 from sktransfer.segmentation.whole_images import (
     resized,
 )
@@ -182,6 +183,32 @@ class FineTuneSegmenter(MaskEstimator, LoopParameters):
         self._loaded: LoadedBackbone | None = loaded if first > 0 else None
         self.classes_, self.trunk_ = labels.classes, "maps" if stored else "pixels"
         self.n_validation_ = len(held)
+        self._look_at(train_rows)
+
+    def _look_at(self, rows: MaskRows) -> None:
+        """Warn if the trained network gives all pixels one class."""
+        looked_at = most_mixed(rows.counts)
+        warn_if_one_swallows_all(
+            np.concatenate([self._codes_of(rows, row) for row in looked_at]),
+            rows.counts[looked_at].sum(0),
+            self.classes_,
+            "Train longer or at another rate, or give rare classes more weight by "
+            "class_weight='balanced' or loss='dice'.",
+            stacklevel=4,
+        )
+
+    def _codes_of(self, rows: MaskRows, row: int) -> NDArray[np.intp]:
+        """Predict the classes of all places of a row of the training, in no order."""
+        if self.trunk_ == "pixels":
+            (scores,) = self._ready_server().scores([rows.inputs_of(row)])
+        else:
+            network = self._trained_network()
+            device = next(network.parameters()).device
+            batch, _ = rows.batch([row])
+            with torch.inference_mode():
+                scores = network([level.to(device) for level in batch["inputs"]])  # type: ignore[attr-defined]
+        codes: NDArray[np.intp] = scores.argmax(1).flatten().cpu().numpy()
+        return codes
 
     def _target(
         self, network: SegmentationNetwork, labels: MaskLabels, rows: MaskRows, step: int

@@ -1,13 +1,18 @@
 """What users of other packages for masks complain of, where no other test of this room says it."""
 
+import re
+import warnings
+
 import numpy as np
 import pytest
 import torch
 from joblib import parallel_config
+from sklearn.dummy import DummyClassifier
 from sklearn.model_selection import cross_val_predict
 
 from sktransfer import FineTuneSegmenter, MaskScorer, PixelClassifier
 from sktransfer.datasets import load_digit_masks
+from sktransfer.exceptions import TrainingWarning
 from sktransfer.segmentation.mask_rows import sampled_mask
 from sktransfer.segmentation.masks import as_mask_sequence
 
@@ -90,6 +95,32 @@ def test_an_object_of_a_hundredth_of_the_pixels_is_found():
     model = _model(max_epochs=12, lr=1e-2, early_stopping=False).fit(X[:12], y[:12])
     assert MaskScorer(label=255)(model, X[12:], y[12:]) > 0.3
     assert set(np.unique(model.predict(X[12:])).tolist()) == {0, 255}
+
+
+@pytest.mark.parametrize(
+    ("model", "advice"),
+    [
+        (_model(lr=1e-9), "class_weight='balanced'"),
+        (_model(lr=1e-9, strategy="full"), "class_weight='balanced'"),
+        (PixelClassifier(DummyClassifier(), backbone=None), "class_weight='balanced'"),
+    ],
+)
+def test_one_class_that_swallows_all_is_told(data, model, advice):
+    y = np.where(data.y[:6] == 0, "nothing", "digit")
+    share = 1 - np.mean(y == "nothing")
+    with pytest.warns(TrainingWarning, match="every pixel .* predicted to be 'nothing'") as caught:
+        model.fit(data.X[:6], y)
+    (message,) = (str(warning.message) for warning in caught)
+    assert advice in message
+    told = int(re.search(r"though (\d+)% of", message)[1]) / 100
+    assert told == pytest.approx(share, abs=0.06)
+    assert caught[0].filename == __file__
+
+
+def test_a_model_that_finds_something_warns_of_nothing(data):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        PixelClassifier(backbone="tiny", random_state=0).fit(data.X[:8], data.y[:8])
 
 
 def test_images_of_more_channels_are_refused_with_a_reason(data):

@@ -119,7 +119,7 @@ def _verdict(comparison: StrategyComparison) -> list[str]:
     if ties:
         lines.append(f"Not shown to be worse: {', '.join(ties)}.")
     if comparison.advised_candidate_ != best:
-        lines.append(f"As good, simpler and quicker: {comparison.advised_candidate_}.")
+        lines.append(f"As good within the error, and simpler: {comparison.advised_candidate_}.")
     if comparison.optimism_ >= 0.0005:
         lines.append(
             f"The best score is about {comparison.optimism_:.3f} too high, because the best was chosen by it; "

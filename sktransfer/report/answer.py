@@ -116,9 +116,11 @@ def _ties(results: pd.DataFrame) -> str:
     choice = advised(results)
     if choice != results["candidate"].iloc[0]:
         row: Any = results.set_index("candidate").loc[choice]
+        seconds, of_best = row["fit_seconds"], results["fit_seconds"].iloc[0]
+        quicker = f" and fits in {as_seconds(seconds)} instead of {as_seconds(of_best)}"
         text += (
-            f" Take {choice}: it is as good ({row['score_mean']:.3f}), simpler, and fits in "
-            f"{as_seconds(row['fit_seconds'])} instead of {as_seconds(results['fit_seconds'].iloc[0])}."
+            f" Take {choice}: it is as good within the error ({row['score_mean']:.3f}), simpler"
+            f"{quicker if seconds < of_best else ''}."
         )
     return text
 

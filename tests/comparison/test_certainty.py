@@ -94,3 +94,32 @@ def test_of_ties_as_good_as_the_best_the_simplest_is_advised():
     assert ties(table) == ["full", "frozen", "svm", "pixels"]
     assert advised(table) == "svm"
     assert advised(table.assign(p_value=[np.nan, 0.8, 0.01, 0.2, 0.9, 0.9])) == "frozen"
+
+
+@pytest.mark.parametrize(
+    ("linear", "interval", "expected"),
+    [
+        (0.44, (0.38, 0.58), "features + logistic regression"),
+        (0.42, (0.38, 0.58), "features + SVM"),
+        (0.44, (0.45, 0.51), "features + random forest"),
+    ],
+)
+def test_of_heads_on_the_same_features_a_simpler_one_within_the_error_is_advised(
+    linear, interval, expected
+):
+    table = pd.DataFrame(
+        {
+            "candidate": [
+                f"features + {head}" for head in ("random forest", "SVM", "logistic regression")
+            ],
+            "strategy": ["features"] * 3,
+            "score_mean": [0.48, 0.45, linear],
+            "score_low": [interval[0]] * 3,
+            "score_high": [interval[1]] * 3,
+            "p_value": [np.nan, 0.6, 0.6],
+            "fit_seconds": [1.0, 2.0, 3.0],
+        }
+    )
+    assert advised(table) == expected
+    raw = table.assign(strategy=["features", "features", "raw pixels"])
+    assert advised(raw) != "features + logistic regression", "a strategy is no head"

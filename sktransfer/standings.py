@@ -85,7 +85,7 @@ def advised(results: pd.DataFrame) -> str:
     best = rows["score_mean"].iloc[0]
     near = rows[rows["score_mean"] >= best - _AS_GOOD].sort_values(order, kind="stable")
     taken = near.iloc[0]
-    low, high = interval_of_record(results.iloc[0].to_dict())
+    low, high = interval_of_record({str(k): v for k, v in results.iloc[0].items()})
     simpler = rows[
         (rows["strategy"] == taken["strategy"])
         & (rows["head"] < taken["head"])

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["EXAMPLES", "HELP", "add_arguments", "run"]
 
 HELP = "let a small network learn from a better one, by images without labels, and save its weights"
-EXAMPLES = ("distil photos --backbone tiny --teacher mobilenet_v2 --out mine.safetensors",)
+EXAMPLES = ("distil photos --teacher mobilenet_v2 --out mine.safetensors",)
 
 _KIND = ".safetensors"
 _UNCHECKED = (

@@ -46,8 +46,8 @@ __all__ = ["EXAMPLES", "HELP", "add_arguments", "run"]
 HELP = "write the features of images to a file"
 EXAMPLES = (
     "embed photos --out features.parquet",
-    "embed photos --backbone resnet50 --layers=-2,-1 --pooling avg --out features.npz",
-    "embed model.joblib s3://bucket/shards-*.tar --out features --jobs 8",
+    "embed photos --backbone resnet50 --layers=-2,-1 --out features.npz",
+    "embed model.joblib s3://bucket/*.tar --out features --jobs 8",
 )
 
 _KINDS = (".parquet", ".npz", ".csv")

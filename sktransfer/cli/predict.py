@@ -24,7 +24,7 @@ __all__ = ["EXAMPLES", "HELP", "add_arguments", "run"]
 HELP = "predict the labels of images with a saved model"
 EXAMPLES = (
     "predict model.joblib new/*.jpg",
-    "predict model.joblib s3://bucket/shards-*.tar --out results --jobs 8",
+    "predict model.joblib s3://bucket/*.tar --out results --jobs 8",
 )
 
 
@@ -54,8 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add_jobs(parser, "--out")
     parser.add_argument(
-        "--method", choices=METHODS, default="predict",
-        help="of the model, for --out (default: %(default)s)",
+        "--method", choices=METHODS, default="predict", metavar="NAME",
+        help=f"of the model, for --out: {', '.join(METHODS)} (default: %(default)s)",
     )  # fmt: skip
     add_manner(parser)
 

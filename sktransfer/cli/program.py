@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 import warnings
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -109,7 +110,7 @@ def _build_parser() -> argparse.ArgumentParser:
         command = commands.add_parser(
             name,
             help=module.HELP,
-            description=module.HELP + ".",
+            description=textwrap.fill(module.HELP + ".", 79),
             epilog=f"examples:\n{examples}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )

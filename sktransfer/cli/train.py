@@ -41,8 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"where the model goes, replacing what is there; {model_files.KINDS}",
     )  # fmt: skip
     parser.add_argument(
-        "--candidate", choices=CANDIDATES, default="logistic",
-        help="what to train (default: %(default)s)",
+        "--candidate", choices=CANDIDATES, default="logistic", metavar="NAME",
+        help=f"what to train: {', '.join(CANDIDATES)} (default: %(default)s)",
     )  # fmt: skip
     add_masks(parser)
     parser.set_defaults(resume=None)

@@ -201,12 +201,14 @@ def test_labels_are_not_suspected_by_a_network_that_knows_nothing(folder, capsys
     assert "No label is called wrong: the classifier that judges" in capsys.readouterr().out
 
 
-def test_the_help_of_each_command_has_examples_that_can_be_understood(capsys):
+def test_the_help_of_each_command_fits_and_has_examples_that_can_be_understood(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     parser = program._build_parser()
     for name, module in program._COMMANDS.items():
         with pytest.raises(SystemExit, match="0"):
             parser.parse_args([name, "--help"])
         shown = capsys.readouterr().out
+        assert max(map(len, shown.splitlines())) <= 80
         for example in module.EXAMPLES:
             assert example.split()[0] == name
             assert f"  sktransfer {example}\n" in shown

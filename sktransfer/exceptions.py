@@ -29,6 +29,7 @@
         ├── WeightsWarning                       another network is used than would be best
         ├── TeacherWarning                       nothing tells whether a teacher is the better network
         └── TrainingWarning                      training ended otherwise than asked
+            └── OneClassWarning                  one class swallows all
 
 Every error also inherits the builtin that scikit-learn's users would catch.
 """
@@ -161,3 +162,7 @@ class TeacherWarning(SkTransferWarning):
 
 class TrainingWarning(SkTransferWarning):
     """Training ended otherwise than asked."""
+
+
+class OneClassWarning(TrainingWarning):
+    """What was trained on several classes answers with one of them everywhere."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import time
+import warnings
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from sktransfer.comparison.peak_memory import peak_memory
 from sktransfer.comparison.predicting import predict_with_confidence
 from sktransfer.comparison.span import fit_in_span, is_linear_on_top
 from sktransfer.comparison.workers import limited_threads
-from sktransfer.exceptions import ImageError
+from sktransfer.exceptions import ImageError, OneClassWarning
 from sktransfer.features.store import Store, open_store
 from sktransfer.images.indexing import take
 
@@ -216,7 +217,10 @@ def _measured(estimator: Any, study: Study, fit: Fit) -> Fit:
         X_test, y_test = study.X_target, study.y_target
     stores = _stores_of(estimator)
     fitted = clone(estimator)
-    with peak_memory() as peak:
+    with peak_memory() as peak, warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", OneClassWarning
+        )  # the score says it; the winner warns again
         start, saved = time.perf_counter(), _seconds_saved(stores)
         if is_linear_on_top(fitted):
             fit_in_span(fitted, X_train, study.y[train])

@@ -29,9 +29,7 @@ from sktransfer.segmentation.network import SegmentationNetwork
 from sktransfer.segmentation.reading import read_images
 from sktransfer.segmentation.serving import MaskServer
 from sktransfer.segmentation.swallowing import most_mixed, warn_if_one_swallows_all
-from sktransfer.segmentation.whole_images import (
-    resized,
-)
+from sktransfer.segmentation.whole_images import resized
 from sktransfer.training.augmentation import resolve_augmentation
 from sktransfer.training.build import load
 from sktransfer.training.freezing import first_trained_stage

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sktransfer.exceptions import TrainingWarning
+from sktransfer.exceptions import OneClassWarning
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,13 +58,13 @@ def warn_if_one_swallows_all(
 
     Warns
     -----
-    TrainingWarning
+    OneClassWarning
     """
     only = np.unique(predicted)
     if len(only) == 1 and (other := 1 - counts[only[0]] / counts.sum()) > 0:
         warnings.warn(
             f"every pixel of the training images that were looked at is predicted to be "
             f"{classes[only[0]].item()!r}, though {other:.0%} of those that are labelled are not. {advice}",
-            TrainingWarning,
+            OneClassWarning,
             stacklevel=stacklevel + 1,
         )

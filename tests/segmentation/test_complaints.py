@@ -12,7 +12,7 @@ from sklearn.model_selection import cross_val_predict
 
 from sktransfer import FineTuneSegmenter, MaskScorer, PixelClassifier
 from sktransfer.datasets import load_digit_masks
-from sktransfer.exceptions import TrainingWarning
+from sktransfer.exceptions import OneClassWarning
 from sktransfer.segmentation.mask_rows import sampled_mask
 from sktransfer.segmentation.masks import as_mask_sequence
 
@@ -108,7 +108,7 @@ def test_an_object_of_a_hundredth_of_the_pixels_is_found():
 def test_one_class_that_swallows_all_is_told(data, model, advice):
     y = np.where(data.y[:6] == 0, "nothing", "digit")
     share = 1 - np.mean(y == "nothing")
-    with pytest.warns(TrainingWarning, match="every pixel .* predicted to be 'nothing'") as caught:
+    with pytest.warns(OneClassWarning, match="every pixel .* predicted to be 'nothing'") as caught:
         model.fit(data.X[:6], y)
     (message,) = (str(warning.message) for warning in caught)
     assert advice in message

@@ -14,7 +14,7 @@ from sktransfer.export.mask_network import DecodedMaps, MaskNetwork, SampledMaps
 from sktransfer.segmentation import FineTuneSegmenter, PixelClassifier
 from sktransfer.segmentation.grids import layer_grids
 from sktransfer.segmentation.pixel_classifier import STEP, chosen_stages, linear_factors
-from sktransfer.segmentation.whole_images import resized
+from sktransfer.segmentation.whole_images import fixed_size, resized
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,7 +67,7 @@ def take_segmenter_apart(model: FineTuneSegmenter | PixelClassifier) -> Exportab
     Raises
     ------
     ExportError
-        If it has no network.
+        If it has no network, or one that does not take every size where images have any.
     NotFittedError
         If it is not fitted.
     """
@@ -94,6 +94,13 @@ def _of_pixels(model: PixelClassifier) -> ExportableMasks:
             "save_model."
         )
     loaded = model.loaded_backbone()
+    if loaded.spec.layout == "tokens" and fixed_size(model.image_size) is None:
+        side = loaded.preprocessing.crop
+        raise ExportError(
+            f"backbone={model.backbone!r} cuts images into tokens and does not take every size, and "
+            f"image_size={model.image_size!r} leaves the size open. Fit with a height and a width, such "
+            f"as image_size=({side}, {side})."
+        )
     stages = chosen_stages(loaded, model.layers)
     paths = [loaded.spec.stages[stage].modules[-1] for stage in stages]
     grids = layer_grids(loaded.module, loaded.spec, paths)

@@ -111,3 +111,11 @@ def test_features_made_by_hand_are_refused(tmp_path):
     model = PixelClassifier(backbone=None, random_state=0).fit(X, y)
     with pytest.raises(ExportError, match="hand-made features have no counterpart in ONNX"):
         export_onnx(model, tmp_path / "model.onnx")
+
+
+def test_a_network_of_tokens_needs_images_of_one_size(tmp_path):
+    pytest.importorskip("timm", reason="the extra timm is not installed")
+    settings = {"backbone": "timm:test_vit", "weights": "random", "random_state": 0}
+    model = PixelClassifier(image_size=64, n_pixels=20, **settings).fit(X[:2], y[:2])
+    with pytest.raises(ExportError, match=r"cuts images into tokens.*image_size=\(160, 160\)"):
+        export_onnx(model, tmp_path / "model.onnx")

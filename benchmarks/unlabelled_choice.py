@@ -19,10 +19,12 @@ without the two where the teacher is refused by the rule of `DistilledFeatureTra
 from __future__ import annotations
 
 import argparse
+from itertools import product
 from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
+from joblib import Memory
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -69,13 +71,13 @@ def candidates_with_distilled(n_frozen):
     }
 
 
-def networks(data, cache=None):
+def networks(data):
     weights = data / "weights" / "mobilenet_v2.safetensors"
     return {
-        "tiny": DeepFeatureTransformer("tiny", cache=cache),
-        "mobilenet_v2": DeepFeatureTransformer("mobilenet_v2", weights=weights, cache=cache),
+        "tiny": DeepFeatureTransformer("tiny", cache=None),
+        "mobilenet_v2": DeepFeatureTransformer("mobilenet_v2", weights=weights, cache=None),
         "mobilenet_v2, 96 px": DeepFeatureTransformer(
-            "mobilenet_v2", weights=weights, image_size=96, cache=cache
+            "mobilenet_v2", weights=weights, image_size=96, cache=None
         ),
     }
 
@@ -156,37 +158,43 @@ def choice(change, by_folds):
     return change[np.arange(len(change)), by_folds.argmax(1)]
 
 
-def distilled_rows(name, of, teacher, options):
-    """Print the rows of one set; networks keep what they have computed, so that each image passes once."""
-    tables = {per_class: [] for per_class in PER_CLASS}
-    for seed in options.seeds:
-        X, y, X_test, y_test = parts(of, seed)
-        student = DistilledFeatureTransformer(
-            "tiny", teacher=teacher, check_teacher=False, random_state=seed, cache="memory"
-        ).fit(X)
-        tiny = networks(options.data, "memory")["tiny"].fit(X)
-        frozen, frozen_test = tiny.transform(X), tiny.transform(X_test)
-        both = np.hstack([frozen, student.transform(X)])
-        both_test = np.hstack([frozen_test, student.transform(X_test)])
-        better = teacher.fit_transform(X)
-        for per_class, table in tables.items():
-            for draw in range(options.label_draws):
-                rng = np.random.default_rng([seed, draw, per_class])
-                some = drawn((np.arange(len(X)), y, both_test, y_test), per_class, rng, len(X))
-                if some is None:
-                    break
-                rows, labels, *test = some
-                models = candidates_with_distilled(frozen.shape[1])
-                found = accuracies((both[rows], labels, *test), models, per_class, draw)
-                few = labels >= 0
-                of_teacher, of_student = (
-                    score_by_folds(vectors[rows[few]], labels[few], seed)
-                    for vectors in (better, frozen)
-                )
-                table.append((*found, of_teacher - of_student <= BETTER_BY))
-    for per_class, table in tables.items():
-        if table:
-            print_row(name, per_class, *map(np.array, zip(*table, strict=True)))
+def one_distillation(data, name, seed, n_draws):
+    """Give, for each number of labels a class and each draw of them: accuracies, and if the teacher is refused."""
+    of = dict([*arrays(data), *photographs(data)])[name]
+    teacher = networks(data)["mobilenet_v2, 96 px" if len(of) == 4 else "mobilenet_v2"]
+    X, y, X_test, y_test = parts(of, seed)
+    teacher.set_params(cache="memory")
+    student = DistilledFeatureTransformer(
+        "tiny", teacher=teacher, check_teacher=False, random_state=seed, cache="memory"
+    ).fit(X)
+    tiny = networks(data)["tiny"].fit(X)
+    frozen, better = tiny.transform(X), teacher.fit_transform(X)
+    both = np.hstack([frozen, student.transform(X)])
+    both_test = np.hstack([tiny.transform(X_test), student.transform(X_test)])
+    found = {per_class: [] for per_class in PER_CLASS}
+    for per_class, draw in product(PER_CLASS, range(n_draws)):
+        rng = np.random.default_rng([seed, draw, per_class])
+        some = drawn((np.arange(len(X)), y, both_test, y_test), per_class, rng, len(X))
+        if some is None:
+            continue
+        rows, labels, *test = some
+        models = candidates_with_distilled(frozen.shape[1])
+        scores = accuracies((both[rows], labels, *test), models, per_class, draw)
+        few = labels >= 0
+        of_teacher, of_student = (
+            score_by_folds(vectors[rows[few]], labels[few], seed) for vectors in (better, frozen)
+        )
+        found[per_class].append((*scores, of_teacher - of_student <= BETTER_BY))
+    return found
+
+
+def distilled_rows(name, options):
+    once = Memory(options.kept, verbose=0).cache(one_distillation)
+    of_seeds = [once(options.data, name, seed, options.label_draws) for seed in options.seeds]
+    for per_class in PER_CLASS:
+        draws = [draw for found in of_seeds for draw in found[per_class]]
+        if draws:
+            print_row(name, per_class, *map(np.array, zip(*draws, strict=True)))
 
 
 def parts(of, seed, n_train=2000):
@@ -240,11 +248,8 @@ def distilled_table(options):
           "chosen | worst draw | chosen after refusal | worst draw | chosen of two | best of each draw | "
           "refused |")  # fmt: skip
     print("|" + "---|" * 15, flush=True)
-    nets = networks(options.data, "memory")
-    sets = dict(arrays(options.data)) | dict(photographs(options.data))
     for name in options.distilled:
-        teacher = nets["mobilenet_v2, 96 px" if len(sets[name]) == 4 else "mobilenet_v2"]
-        distilled_rows(name, sets[name], teacher, options)
+        distilled_rows(name, options)
 
 
 def main():
@@ -255,6 +260,7 @@ def main():
     parser.add_argument("--distilled", nargs="+", choices=names, metavar="SET", help=f"{names}")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of distillations")
     parser.add_argument("--label-draws", type=int, default=5, help="with each distillation")
+    parser.add_argument("--kept", type=Path, help="folder of what is known of a distillation")
     options = parser.parse_args()
     if options.distilled:
         distilled_table(options)

@@ -100,6 +100,17 @@ def test_import_loads_no_library_that_most_users_do_not_need(statement):
     assert done.stdout.strip() == "[]"
 
 
+def test_features_of_the_bundled_network_need_no_torchvision():
+    code = (
+        "import sys, numpy, sktransfer\n"
+        "features = sktransfer.DeepFeatureTransformer('tiny')\n"
+        "features.fit_transform(numpy.zeros((2, 64, 64, 3), numpy.uint8))\n"
+        "print('torchvision' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
 def test_importing_leaves_the_global_state_of_the_libraries_alone():
     code = (
         "import random, warnings, numpy, torch, sklearn, logging\n"

@@ -218,9 +218,8 @@ def _measured(estimator: Any, study: Study, fit: Fit) -> Fit:
     stores = _stores_of(estimator)
     fitted = clone(estimator)
     with peak_memory() as peak, warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", OneClassWarning
-        )  # the score says it; the winner warns again
+        # The score says it; the winner warns again.
+        warnings.simplefilter("ignore", OneClassWarning)
         start, saved = time.perf_counter(), _seconds_saved(stores)
         if is_linear_on_top(fitted):
             fit_in_span(fitted, X_train, study.y[train])

@@ -65,6 +65,12 @@ class MaskEstimator(RunParameters, BaseEstimator):  # type: ignore[misc] # sklea
         From `fit`, if a mask is none, or does not belong to its image; with row and path.
     TrainingError
         From `fit`, if the loss becomes NaN, with epoch and rate.
+
+    Warns
+    -----
+    OneClassWarning
+        From `fit`, if every pixel of the training images that are looked at is predicted to be of one class
+        although they have several.
     """
 
     unlabeled: object = -1

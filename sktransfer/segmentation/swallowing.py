@@ -25,6 +25,11 @@ def most_mixed(counts: NDArray[np.int64], n_rows: int = 4) -> NDArray[np.intp]:
     n_rows : int, default=4
         Largest number of images.
 
+    Returns
+    -------
+    ndarray of shape (n_chosen,), dtype intp
+        Their rows, the most mixed first.
+
     Examples
     --------
     >>> most_mixed(np.array([[9, 0], [8, 1], [5, 4]]), n_rows=2)
@@ -52,13 +57,14 @@ def warn_if_one_swallows_all(
     classes : ndarray of shape (n_classes,)
         Labels of the codes.
     advice : str
-        What may help, a sentence.
+        Sentence on what may help.
     stacklevel : int
-        As of `warnings.warn`, seen from the caller.
+        Frame that the warning points at, as in `warnings.warn`, counted from the caller.
 
     Warns
     -----
     OneClassWarning
+        If so; pixels of other classes than the predicted one have to be among them.
     """
     only = np.unique(predicted)
     if len(only) == 1 and (other := 1 - counts[only[0]] / counts.sum()) > 0:

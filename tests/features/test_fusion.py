@@ -3,7 +3,7 @@ from typing import ClassVar
 import pytest
 import torch
 from torch import nn
-from torchvision.ops import SqueezeExcitation
+from torchvision.ops import SqueezeExcitation, StochasticDepth
 
 from sktransfer import DeepFeatureTransformer
 from sktransfer.backbones import get_backbone, load_backbone
@@ -92,6 +92,14 @@ def test_activations_and_sums_are_gone_from_the_graph():
     assert sum(isinstance(part, FusedConv) for part in fused.modules()) == 4
     assert not any(isinstance(part, nn.ReLU) for part in fused.modules())
     assert not [node for node in fused.graph.nodes if node.op == "call_function"]
+
+
+def test_an_activation_behind_what_only_training_needs_is_fused():
+    network = _network(StochasticDepth(0.5, "row"), nn.Dropout(), nn.ReLU(), nn.Conv2d(4, 5, 1))
+    spec = get_backbone(network)
+    fused = fused_graph(network, standard_slots(spec), spec)
+    assert not any(isinstance(part, StochasticDepth | nn.Dropout) for part in fused.modules())
+    assert not any(isinstance(part, nn.ReLU) for part in fused.modules())
 
 
 def test_the_graph_ends_at_the_deepest_tap():

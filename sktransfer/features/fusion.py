@@ -39,8 +39,6 @@ _ACTIVATIONS: dict[type[nn.Module], tuple[str, list[float]]] = {
 _RELUS = (F.relu, torch.relu, F.relu_)
 _SUMS = (operator.add, operator.iadd, torch.add)
 _IDLE = (nn.Identity, nn.Dropout)  # do nothing in inference mode
-# So does this one; it is known by its name, because torchvision takes a second to import.
-_STOCHASTIC_DEPTH = ("torchvision.ops.stochastic_depth", "StochasticDepth")
 
 
 def fused_graph(module: nn.Module, slots: Sequence[Slot], spec: BackboneSpec) -> fx.GraphModule:
@@ -155,15 +153,10 @@ def _pooled_graph(module: nn.Module, slots: Sequence[Slot], spec: BackboneSpec) 
 
 def _skip_idle(traced: fx.GraphModule) -> None:
     for node in list(traced.graph.nodes):
-        idle = node.op == "call_module" and _is_idle(traced.get_submodule(node.target))
+        idle = node.op == "call_module" and isinstance(traced.get_submodule(node.target), _IDLE)
         if idle or (node.op == "call_function" and node.target is F.dropout):
             node.replace_all_uses_with(node.args[0])
             traced.graph.erase_node(node)
-
-
-def _is_idle(module: nn.Module) -> bool:
-    kind = type(module)
-    return isinstance(module, _IDLE) or (kind.__module__, kind.__name__) == _STOCHASTIC_DEPTH
 
 
 def _can_fuse(module: nn.Module) -> bool:
